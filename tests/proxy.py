@@ -1,0 +1,118 @@
+"""A TCP proxy that does to connections what networks do to them."""
+
+import random
+import socket
+import struct
+import threading
+import time
+from contextlib import suppress
+
+# What the proxy can do:
+#   pass   hand everything on
+#   cut    lose everything without a word, for good: what was connected never hears again
+#   hold   lose everything for now: it arrives later, as with a cable that is plugged in again
+#   reset  hand on a few messages, then half of one, then reset
+#   delay  hand everything on half a second late, more or less
+#   drip   hand everything on byte by byte
+#   close  accept and close at once
+#   mute   accept and say nothing
+#   http   answer as a web server does
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class Proxy:
+    """Hands on what comes to `port` of 127.0.0.1 to the port `target`, in the way `mode` says."""
+
+    def __init__(self, target: int = 0) -> None:
+        self.target = target
+        self.mode = "pass"
+        self.links: list[Link] = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.address = f"127.0.0.1:{self.port}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def turn(self, mode: str) -> None:
+        """Change the mode, for the connections that there are as well."""
+        self.mode = mode
+        for link in list(self.links):
+            link.dead |= mode == "cut"
+            if mode in ("close", "mute", "http"):
+                link.close(reset=True)
+
+    def accept(self) -> None:
+        """Serve each new connection in a thread of its own, until closed."""
+        with suppress(OSError):
+            while True:
+                self.links.append(Link(self, self.listener.accept()[0]))
+                threading.Thread(target=self.links[-1].serve, daemon=True).start()
+
+    def close(self) -> None:
+        """End everything."""
+        self.mode = "close"
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for link in self.links:
+            link.close()
+
+
+class Link:
+    """A client's connection, and the one to the server in its name."""
+
+    def __init__(self, proxy: Proxy, client: socket.socket) -> None:
+        self.proxy = proxy
+        self.sockets = [client]
+        self.dead = proxy.mode in ("cut", "mute")  # nothing gets through, and nobody hears of it
+
+    def serve(self) -> None:
+        """Do to the connection what the mode says, until its end."""
+        client = self.sockets[0]
+        with suppress(OSError):
+            if self.proxy.mode == "http":
+                client.recv(4096)
+                client.sendall(BAD_REQUEST)
+            elif self.dead:
+                while client.recv(4096):
+                    pass
+            elif self.proxy.mode != "close":
+                server = socket.create_connection(("127.0.0.1", self.proxy.target))
+                self.sockets.append(server)
+                back = threading.Thread(target=self.pump, args=(server, client), daemon=True)
+                back.start()
+                self.pump(client, server)
+                back.join()
+        for one in self.sockets:
+            one.close()
+
+    def pump(self, source: socket.socket, sink: socket.socket) -> None:
+        """Hand on what comes from one side, as the mode says, and at last its end."""
+        source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError):
+            while data := source.recv(65536):
+                self.wait()
+                if self.proxy.mode == "reset" and random.random() < 0.2:
+                    sink.sendall(data[: len(data) // 2])
+                    self.close(reset=True)
+                elif not self.dead:
+                    step = 1 if self.proxy.mode == "drip" else len(data)
+                    for start in range(0, len(data), step):
+                        sink.sendall(data[start : start + step])
+        self.wait()
+        if not self.dead:
+            self.close()
+
+    def wait(self) -> None:
+        """Return when it is time to hand something on."""
+        while self.proxy.mode == "hold":
+            time.sleep(0.01)
+        if self.proxy.mode == "delay":
+            time.sleep(random.uniform(0.3, 0.7))
+
+    def close(self, reset: bool = False) -> None:
+        """Let the pumps end, and with them both connections, with a reset if so wanted."""
+        self.dead |= reset
+        for one in self.sockets:
+            with suppress(OSError):
+                if reset:
+                    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                one.shutdown(socket.SHUT_RD)  # says nothing to the other end yet

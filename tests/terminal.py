@@ -1,0 +1,156 @@
+"""What the tests of the launcher need: a machine of one's own and a terminal to look at it.
+
+Each machine has its own tmux server, ports, data and home. Whatever is started on it carries a
+mark in its environment, so it can be found, and ended, wherever it went.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+import psutil
+from running import PROJECT, environment, eventually, free_ports
+
+LAUNCHER = PROJECT / "launch_tmux.sh"
+SESSION = "numbers"
+
+
+class Tile(NamedTuple):
+    """One pane of the launcher's window."""
+
+    pane: str
+    pid: int
+    dead: bool
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+class Machine:
+    """A machine with one person on it; `settings` are added to the environment."""
+
+    def __init__(self, **settings: str) -> None:
+        # Not pytest's tmp_path: a socket's path has to be short.
+        self.home = Path(tempfile.mkdtemp(prefix="numbers-", dir="/tmp"))
+        self.home.chmod(0o755)
+        self.broker_port, self.zookeeper_port = free_ports(2)
+        own = {
+            "HOME": str(self.home),
+            "TMUX_TMPDIR": str(self.home),
+            "TERM": "screen",
+            "BROKER_PORT": str(self.broker_port),
+            "ZOOKEEPER_PORT": str(self.zookeeper_port),
+            "BROKER_DATA": str(self.home / "data"),
+            "NUMBERS_MACHINE": str(self.home),
+        }
+        self.env = environment(own | settings)
+
+    def launch(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess:
+        """Run the launcher to its end without a terminal."""
+        return self.run(LAUNCHER, *arguments, **settings)
+
+    def run(self, *command: object, **settings: str) -> subprocess.CompletedProcess:
+        """Run a command to its end without a terminal."""
+        return subprocess.run(
+            [str(word) for word in command],
+            env=self.env | settings,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def tmux(self, *arguments: object) -> str:
+        """What a tmux command prints on the person's own server."""
+        done = self.run("tmux", *arguments)
+        assert done.returncode == 0, f"tmux {arguments}: {done.stderr}"
+        return done.stdout
+
+    def has_session(self) -> bool:
+        """Whether the launcher's session is there."""
+        return self.run("tmux", "has-session", "-t", f"={SESSION}").returncode == 0
+
+    def tiles(self) -> dict[str, Tile]:
+        """The launcher's tiles by title, in tmux's order."""
+        names = ("id", "pid", "dead", "left", "top", "width", "height")
+        form = ",".join(f"#{{pane_{name}}}" for name in names) + ",#{@title}"
+        tiles = {}
+        for line in self.tmux("list-panes", "-s", "-t", f"={SESSION}:", "-F", form).splitlines():
+            pane, *numbers, title = line.split(",")
+            tiles[title] = Tile(pane, *map(int, numbers))
+        return tiles
+
+    def text(self, title: str) -> str:
+        """All that a tile shows and has shown, lines unwrapped."""
+        pane = self.tiles()[title].pane
+        return self.tmux("capture-pane", "-p", "-J", "-S", "-", "-t", pane)
+
+    def clients(self) -> list[str]:
+        """The session that each attached terminal shows."""
+        return self.tmux("list-clients", "-F", "#{client_session}").split()
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that was started on this machine and still runs."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                mine = process.environ().get("NUMBERS_MACHINE") == str(self.home)
+                if mine and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        eventually(lambda: not self.processes(), 5, "no process left")
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+class Terminal:
+    """A terminal window with one command in it; its glass is a tmux that nobody else uses."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        *command: object,
+        size: tuple[int, int] = (200, 50),
+        **settings: str,
+    ) -> None:
+        self.machine = machine
+        self.socket = machine.home / f"terminal-{uuid4().hex[:6]}"
+        (machine.home / "glass.conf").write_text("set -g status off\nset -g remain-on-exit on\n")
+        words = [f"{name}={value}" for name, value in settings.items()]
+        # The glass must not be taken for a tmux of the person's.
+        program = ["env", "-u", "TMUX", "-u", "TMUX_PANE", *words, *map(str, command)]
+        start = ("new-session", "-d", "-x", size[0], "-y", size[1], "-c", machine.home)
+        self.glass("-f", machine.home / "glass.conf", *start, shlex.join(program))
+
+    def glass(self, *arguments: object) -> str:
+        return self.machine.tmux("-S", self.socket, *arguments)
+
+    def screen(self) -> str:
+        """What the person sees."""
+        return self.glass("capture-pane", "-p", "-J")
+
+    def type(self, *keys: str) -> None:
+        """Press keys, named as tmux names them."""
+        self.glass("send-keys", *keys)
+
+    def resize(self, columns: int, rows: int) -> None:
+        self.glass("resize-window", "-x", columns, "-y", rows)
+
+    def close(self) -> None:
+        """Close the window, as a click on its corner does."""
+        self.glass("kill-server")

