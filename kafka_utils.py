@@ -311,15 +311,21 @@ def poll(
     """Batches of records, partition by partition, until `stop` is set.
 
     `printed` holds the next offset of each partition that still waits to be committed: it is
-    committed when that is possible again, and what is below it is not handed out a second time.
-    Raises KafkaError where going on is of no use, or where it could not be committed at the end.
+    committed when that is possible again. No record is handed out a second time, though the group
+    may go back to what was committed last. Raises KafkaError where going on is of no use, or
+    where `printed` could not be committed at the end.
     """
     known: set[TopicPartition] | None = None
+    handed_out: dict[TopicPartition, int] = {}  # the next offset of each partition
     while not stop.is_set():
         try:
             batches = consumer.poll(timeout_ms=int(GLANCE * 1000))
         except errors.NoOffsetForPartitionError as error:
-            consumer.seek_to_beginning(*error.args[0])
+            for partition in error.args[0]:
+                if partition in handed_out:
+                    consumer.seek(partition, handed_out[partition])
+                else:
+                    consumer.seek_to_beginning(partition)
             continue
         except errors.OffsetOutOfRangeError as error:
             for partition, offset in error.args[0].items():
@@ -327,12 +333,14 @@ def poll(
                 say(f"{name} has no offset {offset} any more: going on from the earliest.")
                 consumer.seek_to_beginning(partition)
                 printed.pop(partition, None)
+                handed_out.pop(partition, None)
             continue
         except errors.LogTruncationError as error:
             for partition in error.divergent_offsets:
                 say(f"Partition {partition.partition} was made anew: going on from the earliest.")
                 consumer.seek_to_beginning(partition)
                 printed.pop(partition, None)
+                handed_out.pop(partition, None)
             continue
         except KafkaError as error:
             # A connection broke in the middle of it, or spoke nonsense: 3.0.12 lets that through.
@@ -341,11 +349,14 @@ def poll(
             stop.wait(GLANCE)
             continue
         known = announce(consumer, batches, known)
-        forget_foreign(consumer, printed)
+        forget_foreign(consumer, handed_out, printed)
         for partition, records in batches.items():
-            records = [r for r in records if r.offset >= printed.get(partition, 0)]
+            due = handed_out.get(partition, 0)
+            if records[0].offset < due:
+                records = [record for record in records if record.offset >= due]
             if records and not stop.is_set():
                 yield partition, records
+                handed_out[partition] = records[-1].offset + 1
         commit(consumer, printed)
         # What cannot be committed now must not grow: only one batch may come a second time.
         uncommitted = printed.keys() & consumer.assignment()
@@ -381,13 +392,15 @@ def commit(consumer: KafkaConsumer, printed: dict[TopicPartition, int]) -> None:
     printed.clear()
 
 
-def forget_foreign(consumer: KafkaConsumer, printed: dict[TopicPartition, int]) -> None:
-    """Forget what was printed but could not be committed before others got the partition."""
-    if printed and consumer.group_metadata().state == MemberState.STABLE:
-        for partition in printed.keys() - consumer.assignment():
-            del printed[partition]
-            say(f"Partition {partition.partition} went to another member of the group,")
-            say("which may print the last numbers again.")
+def forget_foreign(consumer: KafkaConsumer, handed_out: dict, printed: dict) -> None:
+    """Forget the offsets of partitions that others have got, those not committed among them."""
+    foreign = handed_out.keys() - consumer.assignment()
+    if foreign and consumer.group_metadata().state == MemberState.STABLE:
+        for partition in foreign:
+            del handed_out[partition]
+            if printed.pop(partition, None):
+                say(f"Partition {partition.partition} went to another member of the group,")
+                say("which may print the last numbers again.")
 
 
 def announce(

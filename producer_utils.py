@@ -29,7 +29,7 @@ LIMIT = 10_000
 # Seconds that the broker gets to acknowledge the last numbers.
 LAST_WAIT = 4
 
-# Seconds by which a number may be late and still goes out.
+# Seconds by which a number may be late and still goes out; a quarter of sleep_time if that is more.
 LATE = 0.1
 
 
@@ -51,13 +51,13 @@ def produce(sleep_time: float = 1, even: bool = True) -> None:
         return say("Interrupted!")
     key, number, status = ("A", 0, 0) if even else ("B", 1, 0)
     pending: deque = deque()  # what was sent and is not acknowledged: (number, future)
-    sent = 0
+    sent, late = 0, max(LATE, sleep_time / 4)
     try:
         for due in grid(sleep_time):
             wait(due, key, pending)
             if stop.is_set():
                 break
-            if sleep_time and time.monotonic() - due > LATE:
+            if sleep_time and time.monotonic() - due > late:
                 continue  # held up or asleep: the next number goes out at the next time
             with suppress(KafkaTimeoutError):  # the topic is gone: try the same number again
                 future = producer.send(TOPIC, key=key.encode(), value=str(number).encode())

@@ -68,13 +68,14 @@ def cpu(one: Running) -> float:
 def in_rhythm(servers: str, topic: str, key: str, step: float) -> None:
     """Assert that the numbers of a key were sent at times so many seconds apart.
 
-    One in five may be missing, and the first be late: the machine may have been busy.
+    A quarter of that late is on time still. One in five may be missing, and the first be late:
+    the machine may have been busy.
     """
     sent = [m.timestamp()[1] / 1000 for m in in_topic(servers, topic) if key_of_record(m) == key]
     times = [round(when - sent[-1], 2) for when in sent[1:]]
     off = [abs((when + step / 2) % step - step / 2) for when in times]
-    assert max(off) < 0.25, times
-    assert min(later - earlier for earlier, later in pairwise(times)) > step / 2, times
+    assert max(off) < 0.35 * step, times
+    assert min(later - earlier for earlier, later in pairwise(times)) > 0.6 * step, times
     assert len(times) > 0.8 * -times[0] / step, times
 
 

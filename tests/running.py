@@ -20,6 +20,9 @@ from confluent_kafka.admin import AdminClient
 
 PROJECT = Path(__file__).resolve().parent.parent
 
+# What a deadline is multiplied by: the machine may have other work, and half the speed of ours.
+ROOM = 2
+
 
 def free_ports(count: int) -> list[int]:
     """Ports of 127.0.0.1 that nobody listens on, all different.
@@ -36,12 +39,22 @@ def free_ports(count: int) -> list[int]:
 
 
 def eventually(true: Callable[[], object], seconds: float, *what: object) -> object:
-    """The first true value of a condition; fails the test when it stays false for so long."""
-    deadline = time.monotonic() + seconds
+    """The first true value of a condition; fails the test when it stays false for ROOM times that.
+
+    The deadlines of all tests pass through here or through `ended`.
+    """
+    deadline = time.monotonic() + ROOM * seconds
     while not (value := true()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {' '.join(map(str, what))}"
+        late = time.monotonic() > deadline
+        assert not late, f"not within {ROOM} × {seconds} s: {' '.join(map(str, what))}"
         time.sleep(0.02)
     return value
+
+
+def hold(seconds: float) -> None:
+    """Return after the length of a fault: never a way to wait for something to be done."""
+    ends = time.monotonic() + seconds
+    eventually(lambda: time.monotonic() > ends, seconds + 5)
 
 
 class Running:
@@ -92,9 +105,9 @@ class Running:
     def ended(self, seconds: float = 10) -> int:
         """The exit status, and with it the whole output."""
         try:
-            status = self.process.wait(seconds)
+            status = self.process.wait(ROOM * seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"not ended within {seconds} s: {self}") from None
+            raise AssertionError(f"not ended within {ROOM} × {seconds} s: {self}") from None
         for reader in self.readers:
             reader.join(5)
         return status

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 from account import calm
 from cluster import Cluster
+from running import hold
 from soak import soak
-from trio import Trio, hold
+from trio import Trio
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from account import account, calm, in_rhythm
 from proxy import Proxy
-from running import Broker, Running, eventually, free_ports, script
+from running import Broker, Running, eventually, free_ports, hold, script
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -73,9 +73,8 @@ class Trio:
     def fail(self, seconds: float) -> None:
         """Let the network fail for so long; all stay calm meanwhile, and go on afterwards."""
         self.proxy.turn(self.fault)
-        until = time.monotonic() + seconds
         with calm(*self.all):
-            eventually(lambda: time.monotonic() > until, seconds + 1)
+            hold(seconds)
         self.proxy.turn("pass")
         self.go_on(BACK.get(self.fault, 5))
 

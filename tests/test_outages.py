@@ -11,8 +11,8 @@ import pytest
 from account import calm, printed
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
-from running import Broker, eventually
-from trio import BACK, Trio, contents, hold
+from running import Broker, eventually, hold
+from trio import BACK, Trio, contents
 
 pytestmark = pytest.mark.timeout(150)
 

@@ -20,7 +20,7 @@ from running import Broker, Running, administrator, eventually, free_ports, scri
 SCRIPTS = ["producer_a.py", "producer_b.py", "consumer_c.py"]
 
 # Three seconds on a machine that has nothing else to do.
-SOON = 8
+SOON = 4
 
 SECRETS = {"alice": "alices-secret", "bob": "bobs-secret", "key": "keys-secret", "wrong": "hunter2"}
 

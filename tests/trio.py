@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections import defaultdict
 
 import account
@@ -11,12 +10,6 @@ from running import Running, eventually, script
 
 # Seconds within which numbers are to flow again once the broker is back.
 BACK = 5
-
-
-def hold(seconds: float) -> None:
-    """Return after the length of a fault."""
-    ends = time.monotonic() + seconds
-    eventually(lambda: time.monotonic() > ends, seconds + 5)
 
 
 def producer(servers: str, topic: str, sleep_time: float, even: bool) -> Running:
