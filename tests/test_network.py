@@ -78,11 +78,11 @@ class Trio:
         self.proxy.turn("pass")
         self.go_on(BACK.get(self.fault, 5))
 
-    def settle(self, twice_allowed: int = 0) -> None:
+    def settle(self) -> None:
         """Stop the producers, account for every number, stop the consumer."""
         a, b, c = self.all
         assert [one.stop(seconds=5) for one in (a, b)] == [0, 0], [a, b]
-        account([a, b], [c], self.servers, self.topic, twice_allowed)
+        account([a, b], [c], self.servers, self.topic)
         assert c.stop(seconds=5) == 0, c
         assert not any(one.find("Traceback") for one in self.all)
         for key, step in STEPS.items():
@@ -93,8 +93,7 @@ def interrupted(trio: Trio, full: bool) -> None:
     """The network fails while all goes well."""
     trio.go_on(20)
     trio.fail(30 if full else 4)
-    # Thirty seconds are longer than the session: the group may have gone on without it.
-    trio.settle(twice_allowed=3 if full else 0)
+    trio.settle()
 
 
 def worse(trio: Trio, full: bool) -> None:
@@ -115,7 +114,7 @@ def nobody_there(trio: Trio, full: bool) -> None:
         one.said(f"Waiting for Kafka at {trio.proxy.address}", 10)
     trio.fail(30 if full else 4)
     trio.fail(30 if full else 4)
-    trio.settle(twice_allowed=3 if full else 0)
+    trio.settle()
 
 
 INTERRUPTIONS = dict.fromkeys(("cut", "hold", "reset"), interrupted)

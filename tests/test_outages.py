@@ -79,7 +79,7 @@ def test_a_paused_broker_costs_nothing_and_nobody_spins(broker, trio, full):
         hold(40 if full else 8)
     broker.kafka.send(signal.SIGCONT)
     trio.flowing()
-    trio.end(twice_allowed=500 if full else 0)  # longer than the session of the consumer
+    trio.end()
 
 
 def test_numbers_flow_on_without_zookeeper_and_after_it_is_back(only_full, broker, trio):
