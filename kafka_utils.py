@@ -5,22 +5,26 @@ Everything here that knows the quirks of kafka-python is for release 3.0.12.
 
 from __future__ import annotations
 
-import os
-import queue
-import re
 import signal
-import ssl
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from difflib import get_close_matches
-from functools import partial
-from pathlib import Path
-from typing import TypeVar
+
+# Until all is loaded Ctrl-C has to wait: some imports lose it, others take it for their failure.
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 try:
+    import os
+    import queue
+    import re
+    import ssl
+    import threading
+    import time
+    from collections.abc import Callable, Iterator
+    from contextlib import suppress
+    from difflib import get_close_matches
+    from functools import partial
+    from pathlib import Path
+    from typing import TypeVar
+
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, errors
     from kafka.consumer.fetcher import ConsumerRecord
     from kafka.errors import KafkaError, KafkaTimeoutError
@@ -35,9 +39,6 @@ except ImportError as error:
         f"kafka-python is missing or too old ({error}):"
         f" {sys.executable} -m pip install -r requirements.txt"
     )
-except KeyboardInterrupt:
-    print("Interrupted!", file=sys.stderr)
-    sys.exit(0)
 
 TOPIC = os.environ.get("KAFKA_TOPIC") or "numbers"
 
@@ -613,3 +614,9 @@ def describe(error: Exception) -> tuple[str, bool]:
             return meaning, final
     # What kafka-python did not wrap in an error of its own is a setting that it stumbles over.
     return (str(error), False) if isinstance(error, KafkaError) else (text, True)
+
+
+try:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+except KeyboardInterrupt:
+    sys.exit(say("Interrupted!"))
