@@ -14,6 +14,7 @@ from kafka_utils import (
     close_kafka_consumer,
     commit,
     connect_kafka_consumer,
+    describe,
     output_lost,
     poll,
     say,
@@ -41,7 +42,7 @@ def consume() -> None:
         read_messages(consumer)
         say("Interrupted!")
     except KafkaError as error:
-        say(f"Reading stopped: {error}")
+        say(f"Reading stopped: {describe(error)[0]}.")
         status = 1
     except OSError as error:
         status = output_lost(error)

@@ -451,7 +451,7 @@ def connect(client: type[Client], *topics: str, **options: object) -> Client:
                 return made.put(client(*topics, **known_to(client)))
             except Exception as error:
                 if not getattr(error, "retriable", False):
-                    return made.put(SystemExit(f"Cannot start: {error}"))
+                    return made.put(SystemExit(f"Cannot start: {describe(error)[0]}."))
                 stop.wait(GLANCE)  # the broker went away in the middle of it
 
     threading.Thread(target=make, daemon=True).start()
@@ -581,10 +581,18 @@ class TellingManager(KafkaConnectionManager):
             say(f"Connection to {server} is back.")
 
 
+NAMED = f'"{TOPIC}"'
+NO_TOPIC = f"there is no topic {NAMED}, and Kafka does not let us make it"
+DENIED = "access denied: ask for the right"
 CLOSED = "it closed the connection: not ready yet, or see KAFKA_SECURITY_PROTOCOL"
 
-# Signs in the errors of a connection, what they mean, and whether waiting is of no use.
+# Signs in errors, what they mean, and whether waiting is of no use.
 MEANINGS = (
+    ("CreateTopics", f"{NO_TOPIC}: ask for the topic, or for the right Create on it", True),
+    ("TopicAuthorization", f"{DENIED} Write (a producer) or Read (a consumer) on {NAMED}", True),
+    ("GroupAuthorization", f"{DENIED} Read on the group of the consumer, see KAFKA_GROUP_ID", True),
+    # What a user who may write nowhere is told; Kafka before 2.8 asks for IdempotentWrite too.
+    ("ClusterAuthorization", f"{DENIED} Write on {NAMED}", True),
     ("SaslAuthenticationFailed", "it refuses this user and password (KAFKA_SASL_PLAIN_…)", True),
     ("UnsupportedSaslMechanism", "it does not know this KAFKA_SASL_MECHANISM", True),
     ("IllegalSaslState", "it wants no login: see KAFKA_SECURITY_PROTOCOL", True),
@@ -607,7 +615,7 @@ MEANINGS = (
 
 
 def describe(error: Exception) -> tuple[str, bool]:
-    """Why a connection failed, in a few words for a person, and whether waiting is of no use."""
+    """What went wrong, in a few words for a person, and whether waiting is of no use."""
     text = f"{type(error).__name__}: {error}"
     for sign, meaning, final in MEANINGS:
         if sign in text:

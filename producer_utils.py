@@ -16,6 +16,7 @@ from kafka_utils import (
     KafkaTimeoutError,
     close_kafka_producer,
     connect_kafka_producer,
+    describe,
     output_lost,
     say,
     show,
@@ -69,7 +70,7 @@ def produce(sleep_time: float = 1, even: bool = True) -> None:
             report(key, pending, GLANCE)
     except KafkaError as error:
         refused = pending[0][0] if pending else number  # the latter by send() itself
-        say(f"Number {refused} was not accepted: {error}.")
+        say(f"Number {refused} was not accepted: {describe(error)[0]}.")
     except OSError as error:
         status = output_lost(error)
     close_kafka_producer(producer)
