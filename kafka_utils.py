@@ -48,6 +48,10 @@ GLANCE = 0.2
 # Seconds after which a connection counts as made.
 LASTING = 1
 
+# Errors that pass although kafka-python does not call them so: a connection that spoke nonsense,
+# and a broker that wants to make the topic while it does not know yet that it is there.
+PASSING = (errors.KafkaProtocolError, errors.InvalidReplicationFactorError)
+
 # Set by the first Ctrl-C, SIGTERM or SIGHUP.
 stop = threading.Event()
 stopped_at = 0.0
@@ -249,11 +253,8 @@ def connect_kafka_producer() -> KafkaProducer:
 def close_kafka_producer(producer: KafkaProducer) -> None:
     """Close a producer within a second or two, giving up what is not acknowledged."""
     producer._sender.force_close()
-    try:
+    with suppress(KafkaTimeoutError):
         producer.close(timeout=1)
-    except KafkaTimeoutError:
-        # Left open (3.0.12), it would try again, and print a traceback, when Python ends.
-        producer._closed = True
 
 
 def connect_kafka_consumer() -> KafkaConsumer:
@@ -345,20 +346,23 @@ def poll(
             continue
         except KafkaError as error:
             # A connection broke in the middle of it, or spoke nonsense: 3.0.12 lets that through.
-            if not error.retriable and not isinstance(error, errors.KafkaProtocolError):
+            if not error.retriable and not isinstance(error, PASSING):
                 raise
             stop.wait(GLANCE)
             continue
         known = announce(consumer, batches, known)
         forget_foreign(consumer, handed_out, printed)
+        commit(consumer, printed)
         for partition, records in batches.items():
+            if partition in printed:  # a new assignment forgets that it is paused
+                consumer.seek(partition, records[0].offset)
+                continue
             due = handed_out.get(partition, 0)
             if records[0].offset < due:
                 records = [record for record in records if record.offset >= due]
             if records and not stop.is_set():
                 yield partition, records
                 handed_out[partition] = records[-1].offset + 1
-        commit(consumer, printed)
         # What cannot be committed now must not grow: only one batch may come a second time.
         uncommitted = printed.keys() & consumer.assignment()
         consumer.pause(*uncommitted)
@@ -385,8 +389,7 @@ def commit(consumer: KafkaConsumer, printed: dict[TopicPartition, int]) -> None:
         # What a commit meets when the group has gone on meanwhile: poll() joins it again.
         rejoin = (errors.CommitFailedError, errors.IllegalGenerationError)
         rejoin += (errors.RebalanceInProgressError, errors.UnknownMemberIdError)
-        later = (*rejoin, errors.KafkaProtocolError)
-        if error and not (error.retriable or isinstance(error, later)):
+        if error and not (error.retriable or isinstance(error, rejoin + PASSING)):
             raise error
         if not answer.succeeded():
             return
@@ -469,16 +472,23 @@ def ensure_topic(admin: KafkaAdminClient) -> None:
 
     Not left to auto.create.topics.enable, which is off on many a cluster. Raises KafkaError.
     """
+    said = False
     while not stop.is_set():
         (topic,) = admin.describe_topics([TOPIC])
         if topic["error_code"] == 0:
             return
         if topic["error_code"] == errors.UnknownTopicOrPartitionError.errno:
-            with suppress(errors.TopicAlreadyExistsError):
+            try:
                 admin.create_topics([TOPIC])
+            except errors.TopicAlreadyExistsError:
+                pass
+            except errors.InvalidReplicationFactorError:
+                if not said:
+                    say(f"Waiting to make topic {NAMED}: too few brokers for its copies.")
+                said = True
         elif topic["error_code"] == errors.TopicAuthorizationFailedError.errno:
             raise errors.TopicAuthorizationFailedError(TOPIC)
-        stop.wait(0.05)
+        stop.wait(GLANCE)
 
 
 def patient_client(give_up: Callable, **configs: object) -> KafkaNetClient:

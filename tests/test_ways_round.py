@@ -1,0 +1,110 @@
+"""Each way round a fault of kafka-python is still needed: without it the fault is there.
+
+A test that fails here says that the library has been mended, and that the way round can go.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+from account import cpu
+from proxy import Proxy
+from running import Broker, Running, hold, script
+
+# The scripts, and what takes a way round away before they run.
+PRODUCE = "from producer_utils import produce; produce(0.2)"
+CONSUME = "from consumer_c import consume; consume()"
+IMPATIENT = "import kafka_utils; del kafka_utils.PatientClient.connection_delay"
+RESTLESS = "import kafka_utils; kafka_utils.keep_calm = lambda consumer: None"
+EAGER = "import kafka_utils; del kafka_utils.TellingManager.reset_backoff"
+TRUSTING = "import kafka_utils; kafka_utils.WORDS.clear()"
+ENDLESS = """
+from kafka.net.transport import KafkaSSLTransport as Transport
+handshake = Transport.handshake
+import kafka_utils
+Transport.handshake = handshake
+"""
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[Proxy]:
+    """What stands between the broker of this file and the scripts."""
+    proxy = Proxy()
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture(scope="module")
+def shared(proxy, tmp_path_factory, ours_to_stop) -> Iterator[Broker]:
+    """A broker for this file, which each test leaves running."""
+    broker = Broker(tmp_path_factory.mktemp("ways round"))
+    proxy.target = broker.port
+    try:
+        advertised = f"advertised.listeners=PLAINTEXT://{proxy.address}"
+        yield broker.start("--override", advertised)
+    finally:
+        broker.kill()
+
+
+@pytest.fixture
+def broker(shared, proxy) -> Broker:
+    """The file's broker, up and running, behind the proxy."""
+    proxy.turn("pass")
+    return shared
+
+
+@pytest.fixture
+def start(topic) -> Iterator[Callable[..., Running]]:
+    """Starts a script, without a way round if there is one to take away."""
+    with ExitStack() as stack:
+
+        def start(servers: str, run: str, without: str = "", **settings: str) -> Running:
+            code = f"{without}\n{run}"
+            one = script("-c", servers, topic, arguments=(code,), **settings)
+            stack.callback(one.kill)
+            return one
+
+        yield start
+
+
+def busy(one: Running, seconds: float) -> bool:
+    """Whether a process takes more than the five hundredths of a core that it may."""
+    before = cpu(one)
+    hold(seconds)
+    return cpu(one) - before > 0.05 * seconds
+
+
+def test_at_a_port_that_accepts_and_closes_a_producer_spins(broker, proxy, start):
+    ways = start(proxy.address, PRODUCE, EAGER), start(proxy.address, PRODUCE, IMPATIENT)
+    for one in ways:
+        one.said("A: 20 ")
+    proxy.turn("close")
+    with ThreadPoolExecutor() as pool:
+        assert all(pool.map(busy, ways, (5, 5))), ways
+
+
+def test_in_a_silent_network_some_members_of_groups_spin(broker, proxy, start):
+    start(proxy.address, PRODUCE)
+    restless = [
+        start(proxy.address, CONSUME, RESTLESS, KAFKA_GROUP_ID=f"restless {k}") for k in range(4)
+    ]
+    for one in restless:
+        one.said("A: 20")
+    proxy.turn("cut")
+    with ThreadPoolExecutor() as pool:
+        assert any(pool.map(busy, restless, [6] * 4)), restless
+
+
+def test_a_handshake_that_is_not_answered_lasts_for_ever(proxy, start):
+    proxy.turn("mute")
+    settings = {"KAFKA_SECURITY_PROTOCOL": "SSL"}
+    limited, endless = (start(proxy.address, PRODUCE, way, **settings) for way in ("", ENDLESS))
+    limited.said("Waiting for Kafka", 10)
+    hold(4)
+    assert not endless.err, endless
+
+
+def test_a_security_protocol_misspelt_connects_in_plain_text(broker, start):
+    one = start(broker.servers, PRODUCE, TRUSTING, KAFKA_SECURITY_PROTOCOL="sasl-ssl")
+    one.said("A: 0 ")
