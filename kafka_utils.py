@@ -12,6 +12,7 @@ import sys
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 try:
+    import math
     import os
     import queue
     import re
@@ -51,6 +52,13 @@ LASTING = 1
 # Errors that pass although kafka-python does not call them so: a connection that spoke nonsense,
 # and a broker that wants to make the topic while it does not know yet that it is there.
 PASSING = (errors.KafkaProtocolError, errors.InvalidReplicationFactorError)
+
+# Where a group has no offset yet, or one that the partition does not have any more.
+POSITION_GONE = (
+    errors.NoOffsetForPartitionError,
+    errors.OffsetOutOfRangeError,
+    errors.LogTruncationError,
+)
 
 # Set by the first Ctrl-C, SIGTERM or SIGHUP.
 stop = threading.Event()
@@ -322,27 +330,8 @@ def poll(
     while not stop.is_set():
         try:
             batches = consumer.poll(timeout_ms=int(GLANCE * 1000))
-        except errors.NoOffsetForPartitionError as error:
-            for partition in error.args[0]:
-                if partition in handed_out:
-                    consumer.seek(partition, handed_out[partition])
-                else:
-                    consumer.seek_to_beginning(partition)
-            continue
-        except errors.OffsetOutOfRangeError as error:
-            for partition, offset in error.args[0].items():
-                name = f"Partition {partition.partition}"
-                say(f"{name} has no offset {offset} any more: going on from the earliest.")
-                consumer.seek_to_beginning(partition)
-                printed.pop(partition, None)
-                handed_out.pop(partition, None)
-            continue
-        except errors.LogTruncationError as error:
-            for partition in error.divergent_offsets:
-                say(f"Partition {partition.partition} was made anew: going on from the earliest.")
-                consumer.seek_to_beginning(partition)
-                printed.pop(partition, None)
-                handed_out.pop(partition, None)
+        except POSITION_GONE as error:
+            reposition(consumer, error, handed_out, printed)
             continue
         except KafkaError as error:
             # A connection broke in the middle of it, or spoke nonsense: 3.0.12 lets that through.
@@ -370,6 +359,26 @@ def poll(
     commit(consumer, printed)
     if printed:
         raise KafkaTimeoutError("the last numbers could not be committed and will come again")
+
+
+def reposition(consumer: KafkaConsumer, error: KafkaError, handed_out: dict, printed: dict) -> None:
+    """Go on after what was handed out last where the group knows less, else from the earliest."""
+    if isinstance(error, errors.NoOffsetForPartitionError):
+        gone = dict.fromkeys(error.args[0], -1)
+    elif isinstance(error, errors.OffsetOutOfRangeError):
+        gone = error.args[0]
+    else:
+        gone = dict.fromkeys(error.divergent_offsets, math.inf)
+    for partition, offset in gone.items():
+        if offset < handed_out.get(partition, -1):
+            consumer.seek(partition, handed_out[partition])
+            continue
+        if offset >= 0:
+            name = f"Partition {partition.partition}"
+            say(f"{name} no longer has what was next in it: going on from the earliest.")
+        consumer.seek_to_beginning(partition)
+        handed_out.pop(partition, None)
+        printed.pop(partition, None)
 
 
 def commit(consumer: KafkaConsumer, printed: dict[TopicPartition, int]) -> None:
