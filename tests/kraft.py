@@ -26,9 +26,9 @@ LOCK = PROJECT / "tests" / "kafka-4.3.1.lock"
 SIZE = 3
 
 # Who may log in, and how. The certificate's user is known by its name.
-PASSWORDS = {"alice": "alices-secret", "bob": "bobs-secret"}
-CERTIFIED = "CN=carol"
-KEY_PASSWORD = "carols-secret"
+PASSWORDS = {name: f"secret-of-{name}" for name in ("alice", "bob", "carol", "nobody")}
+CERTIFIED = "CN=dora"
+KEY_PASSWORD = "doras-secret"
 
 LISTENERS = {
     "INSIDE": "PLAINTEXT",  # for the brokers among themselves, and for the tests
@@ -170,15 +170,11 @@ class Kraft:
         """Number of the Kafka that leads the first partition of a topic, -1 where none does."""
         return self.admin.list_topics(timeout=20).topics[topic].partitions[0].leader
 
-    def allow(self, user: str, *rights: tuple[ResourceType, str, AclOperation]) -> None:
-        """Give rights to a user: on what, called how, to do what."""
-        allow, literal = AclPermissionType.ALLOW, ResourcePatternType.LITERAL
-        new = [
-            AclBinding(kind, name, literal, f"User:{user}", "*", operation, allow)
-            for kind, name, operation in rights
-        ]
-        for done in self.admin.create_acls(new).values():
-            done.result(20)
+    def allow(self, user: str, kind: ResourceType, name: str, operation: AclOperation) -> None:
+        """Give a right to a user: on what, called how, to do what."""
+        literal, allow = ResourcePatternType.LITERAL, AclPermissionType.ALLOW
+        right = AclBinding(kind, name, literal, f"User:{user}", "*", operation, allow)
+        self.admin.create_acls([right])[right].result(20)
 
     def stop(self) -> None:
         """End one as it should end: it leaves the archive by which the next ones start faster."""

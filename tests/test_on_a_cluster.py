@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,7 +14,6 @@ from running import Running, eventually, script
 pytestmark = pytest.mark.timeout(180)
 
 SCRIPTS = ("producer_a.py", "producer_b.py", "consumer_c.py")
-GROUP = "consumer_c"
 
 # Seconds until numbers flow again: six until the dead broker counts as dead, and a busy machine.
 BACK = 30
@@ -61,16 +61,19 @@ def as_user(kraft: Kraft, name: str) -> dict[str, str]:
     }
 
 
-# Rights as Kafka names them: on what, and to do what.
+# Rights as Kafka names them: on what, to do what, and where that is not the test's topic, on which.
 WRITE = (ResourceType.TOPIC, AclOperation.WRITE)
 READ = (ResourceType.TOPIC, AclOperation.READ)
-JOIN = (ResourceType.GROUP, AclOperation.READ)
+ELSEWHERE = (ResourceType.TOPIC, AclOperation.WRITE, "another")
+JOIN = (ResourceType.GROUP, AclOperation.READ, "consumer_c")
+CREATE = (ResourceType.TOPIC, AclOperation.CREATE)
 
 
 def allow(kraft: Kraft, user: str, topic: str, *rights: tuple) -> None:
-    """Give a user rights to a topic, or to the group."""
-    names = {ResourceType.TOPIC: topic, ResourceType.GROUP: GROUP}
-    kraft.allow(user, *((kind, names[kind], operation) for kind, operation in rights))
+    """Give rights to a user."""
+    for kind, operation, *names in rights:
+        (name,) = names or [topic]
+        kraft.allow(user, kind, name, operation)
 
 
 def flowing(*scripts: Running) -> None:
@@ -126,3 +129,44 @@ def test_all_brokers_killed_at_once_and_back_cost_nothing(only_full, kraft, star
         kraft.wait(number)
     flowing(a, b, c)
     account_for(kraft, [a, b, c], topic, twice_allowed=1)
+
+
+# What a user lacks: the script, its rights, whether there is a topic, and what is said.
+DENIED = {
+    "any right": ("producer_a.py", [], True, r'Write .* on "{topic}"'),
+    "writing": ("producer_b.py", [READ], True, r'Number 1 .* Write on "{topic}"'),
+    "writing here": (
+        "producer_b.py",
+        [READ, ELSEWHERE],
+        True,
+        r'Number 1 .* Write .* on "{topic}"',
+    ),
+    "reading": ("consumer_c.py", [WRITE, JOIN], True, r'Read .* on "{topic}"'),
+    "the group": ("consumer_c.py", [READ], True, "Read on the group .* KAFKA_GROUP_ID"),
+    "topic and any right": ("consumer_c.py", [JOIN], False, r'Read .* on "{topic}"'),
+    "topic and creating": ("producer_a.py", [WRITE], False, 'no topic "{topic}".* Create on it'),
+}
+
+
+@pytest.mark.parametrize("lacking", DENIED)
+def test_a_missing_right_is_named_and_ends_the_script(lacking, kraft, start, topic):
+    name, rights, exists, sentence = DENIED[lacking]
+    if exists:
+        kraft.create(topic)
+    user = "bob" if JOIN in rights else "carol" if ELSEWHERE in rights else "nobody"
+    allow(kraft, user, topic, *rights)
+    one = start(name, as_user(kraft, user))
+    assert one.ended(BACK) == 1
+    assert one.out == [] and not one.find("Traceback"), one
+    said = [line for line in one.err if re.search("denied|does not let us", line)]
+    assert len(said) == 1 and re.search(sentence.format(topic=re.escape(topic)), said[0]), one
+    assert said[0].endswith("."), one
+
+
+def test_with_the_right_to_create_it_a_missing_topic_is_made(kraft, start, topic):
+    allow(kraft, "alice", topic, WRITE, CREATE)
+    a = start("producer_a.py", as_user(kraft, "alice"))
+    a.said("A: 0 ", BACK)
+    assert a.stop() == 0
+    partition = kraft.admin.list_topics(topic, timeout=20).topics[topic].partitions[0]
+    assert len(partition.replicas) == SIZE  # by the cluster's own default
