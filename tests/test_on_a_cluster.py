@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from account import account
+from account import account, printed
 from confluent_kafka.admin import AclOperation, ResourceType
 from kraft import KEY_PASSWORD, PASSWORDS, SIZE, Kraft
 from running import Running, eventually, script
+from trio import producer
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -31,22 +32,36 @@ def kraft(tmp_path_factory, ours_to_stop) -> Iterator[Kraft]:
 
 
 @pytest.fixture
-def start(kraft, topic) -> Iterator[Callable[..., Running]]:
-    """Starts scripts on the test's topic; in the end none of them has shown a secret."""
+def runs() -> Iterator[Callable[[Running], Running]]:
+    """Ends with the test what it is given; in the end none of that has shown a secret."""
     started: list[Running] = []
 
-    def start(name: str, env: dict[str, str], **settings: str) -> Running:
-        settings = {"servers": env["KAFKA_BOOTSTRAP_SERVERS"], "topic": topic} | env | settings
-        started.append(script(name, **settings))
-        return started[-1]
+    def runs(one: Running) -> Running:
+        started.append(one)
+        return one
 
-    yield start
+    yield runs
     for one in started:
         one.kill()
         for reader in one.readers:
             reader.join(5)
-        secrets = [*PASSWORDS.values(), KEY_PASSWORD]
-        assert not [s for s in secrets if any(s in line for line in one.out + one.err)]
+        assert not [line for line in one.out + one.err if shows_secret(line)]
+
+
+@pytest.fixture
+def start(topic, runs) -> Callable[..., Running]:
+    """Starts scripts on the test's topic."""
+
+    def start(name: str, env: dict[str, str]) -> Running:
+        settings = {"servers": env["KAFKA_BOOTSTRAP_SERVERS"], "topic": topic} | env
+        return runs(script(name, **settings))
+
+    return start
+
+
+def shows_secret(text: str) -> bool:
+    """Whether any password is in a text."""
+    return any(secret in text for secret in (*PASSWORDS.values(), KEY_PASSWORD))
 
 
 def as_user(kraft: Kraft, name: str) -> dict[str, str]:
@@ -135,12 +150,7 @@ def test_all_brokers_killed_at_once_and_back_cost_nothing(only_full, kraft, star
 DENIED = {
     "any right": ("producer_a.py", [], True, r'Write .* on "{topic}"'),
     "writing": ("producer_b.py", [READ], True, r'Number 1 .* Write on "{topic}"'),
-    "writing here": (
-        "producer_b.py",
-        [READ, ELSEWHERE],
-        True,
-        r'Number 1 .* Write .* on "{topic}"',
-    ),
+    "writing here": ("producer_b.py", [READ, ELSEWHERE], True, r'Write .* on "{topic}"'),
     "reading": ("consumer_c.py", [WRITE, JOIN], True, r'Read .* on "{topic}"'),
     "the group": ("consumer_c.py", [READ], True, "Read on the group .* KAFKA_GROUP_ID"),
     "topic and any right": ("consumer_c.py", [JOIN], False, r'Read .* on "{topic}"'),
@@ -170,3 +180,23 @@ def test_with_the_right_to_create_it_a_missing_topic_is_made(kraft, start, topic
     assert a.stop() == 0
     partition = kraft.admin.list_topics(topic, timeout=20).topics[topic].partitions[0]
     assert len(partition.replicas) == SIZE  # by the cluster's own default
+
+
+def test_two_consumers_share_four_partitions_and_each_key_keeps_its_order(kraft, topic, runs):
+    kraft.create(topic, partitions=4)
+    consumers = []
+    for share in (4, 2):
+        one = script("consumer_c.py", kraft.servers, topic, KAFKA_GROUP_ID=topic)
+        consumers.append(runs(one))
+        eventually(lambda n=share, c=one: reads(c) == n, BACK, share, "partitions for", one)
+    producers = [runs(producer(kraft.servers, topic, 0.02, even)) for even in (True, False)]
+    for one in producers:
+        one.said(r"[AB]: 10[01] ", BACK)
+    account_for(kraft, [*producers, *consumers], topic)
+    shown = [{key for key, _ in printed(one)} for one in consumers]
+    assert sorted(shown, key=sorted) == [{"A"}, {"B"}], consumers
+
+
+def reads(consumer: Running) -> int:
+    """How many partitions a consumer has said that it reads."""
+    return len(set(re.findall(r"Reading partition (\d)", "\n".join(consumer.err))))
