@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
+import shutil
+import ssl
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import psutil
 import pytest
-from account import account, printed
+from account import account, in_topic, printed
+from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AclOperation, ResourceType
-from kraft import KEY_PASSWORD, PASSWORDS, SIZE, Kraft
-from running import Running, eventually, script
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs12
+from kraft import CERTIFIED, KEY_PASSWORD, PASSWORDS, SIZE, Kraft
+from running import PROJECT, Running, eventually, script
+from terminal import Machine
+from test_launcher import wait_for_numbers
 from trio import producer
 
 pytestmark = pytest.mark.timeout(180)
@@ -200,3 +211,242 @@ def test_two_consumers_share_four_partitions_and_each_key_keeps_its_order(kraft,
 def reads(consumer: Running) -> int:
     """How many partitions a consumer has said that it reads."""
     return len(set(re.findall(r"Reading partition (\d)", "\n".join(consumer.err))))
+
+
+# What README.md says of clusters
+
+
+def section(title: str) -> str:
+    """The text below a headline of README.md, up to the next headline of any depth."""
+    text = (PROJECT / "README.md").read_text()
+    return re.search(rf"^#+ {title}\n(.*?)^#", text, re.M | re.S)[1]
+
+
+def blocks(title: str) -> list[str]:
+    """What a section has to be typed into a shell."""
+    return re.findall(r"```\n(.*?)```", section(title), re.S)
+
+
+def rows(title: str) -> list[list[str]]:
+    """The cells of the table in a section, without its head."""
+    table = [line for line in section(title).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
+
+
+EXAMPLES = {"9092": "INSIDE", "9093": "LOGIN", "9094": "MUTUAL"}
+
+
+@pytest.mark.parametrize("port", EXAMPLES)
+def test_the_example_of_the_readme_shows_numbers_in_tmux_and_no_secret(port, kraft, machine):
+    (example,) = [block for block in blocks("On a cluster") if port in block]
+    servers = kraft.at(EXAMPLES[port])
+    block = re.sub(rf"(kafka\d:{port},?)+", servers, example)
+    assert block != example
+    for user in ("alice", CERTIFIED):
+        allow(kraft, user, "numbers", READ, WRITE, CREATE, JOIN)
+    done = machine.run("bash", "-euc", f"cd '{PROJECT}'\n{block}")
+    assert done.returncode == 0, done
+    wait_for_numbers(machine)
+    tiles = machine.tiles()
+    exported = set(re.findall(r"^export (KAFKA_\w+)=", block, re.M))
+    for title in ("Producer A", "Producer B", "Consumer C"):
+        environment = psutil.Process(tiles[title].pid).environ()
+        assert {name for name in environment if name.startswith("KAFKA_")} == exported
+        assert environment["KAFKA_BOOTSTRAP_SERVERS"] == servers
+    seen = [" ".join(one.cmdline()) for one in machine.processes()]
+    seen += [done.stdout, done.stderr, *map(machine.text, tiles)]
+    assert not [text for text in seen if shows_secret(text)]
+    assert machine.launch("stop").returncode == 0
+
+
+@pytest.fixture
+def machine(kraft) -> Iterator[Machine]:
+    """A machine with the files in its home that the examples name."""
+    machine = Machine()
+    files = machine.home / "kafka"
+    files.mkdir()
+    shutil.copy(kraft.authority.file, files / "ca.pem")
+    key, certificate = kraft.certificate.read_text().split("-----BEGIN CERTIFICATE-----", 1)
+    (files / "client.key").write_text(key)
+    (files / "client.pem").write_text("-----BEGIN CERTIFICATE-----" + certificate)
+    (files / "password").write_text(PASSWORDS["alice"] + "\n")
+    (files / "key-password").write_text(KEY_PASSWORD + "\n")
+    try:
+        yield machine
+    finally:
+        machine.close()
+
+
+def values(kraft: Kraft, way: str, topic: str) -> dict[str, str]:
+    """What to fill in for each variable of the table that one of the ways in needs."""
+    common = {"KAFKA_SSL_CAFILE": str(kraft.authority.file), "KAFKA_GROUP_ID": topic}
+    if way == "LOGIN":
+        return common | as_user(kraft, "alice")
+    return common | {
+        # As the certificate does not call them: only without a check of names that will do.
+        "KAFKA_BOOTSTRAP_SERVERS": kraft.at("MUTUAL").replace("localhost", "127.0.0.1"),
+        "KAFKA_SSL_CHECK_HOSTNAME": "false",
+        "KAFKA_SECURITY_PROTOCOL": "SSL",
+        "KAFKA_SSL_CERTFILE": str(kraft.certificate),
+        "KAFKA_SSL_KEYFILE": str(kraft.certificate),
+        "KAFKA_SSL_PASSWORD": KEY_PASSWORD,
+        "KAFKA_CLIENT_ID": "dora",
+        "KAFKA_SESSION_TIMEOUT_MS": "10000",
+    }
+
+
+def table() -> list[tuple[str, str, str]]:
+    """Line for Java, line for librdkafka and variable of each row: the first code in each cell."""
+    return [tuple(code(cell) for cell in row) for row in rows("From a client.properties")]
+
+
+def code(cell: str) -> str:
+    return re.search("`([^`]+)`", cell)[1]
+
+
+def lines(values: dict[str, str], column: int) -> dict[str, str]:
+    """The lines for Java (0) or librdkafka (1) that the table has for variables with values."""
+    found = {}
+    for row in table():
+        line, fixed, value = row[column].partition("=")
+        variable = row[2].partition("=")[0]
+        if variable in values:
+            found[line] = value if fixed and "…" not in value else values[variable]
+    return found
+
+
+def for_java(values: dict[str, str]) -> dict[str, str]:
+    """What Java needs: user and password in one line, and a word that the files are PEM."""
+    found = lines(values, 0)
+    login = [f'{name}="{found.pop(name)}"' for name in ("username", "password") if name in found]
+    if login:
+        module = "org.apache.kafka.common.security.scram.ScramLoginModule required"
+        found["sasl.jaas.config"] = f"{module} {' '.join(login)};"
+    return found | {"ssl.truststore.type": "PEM", "ssl.keystore.type": "PEM"}
+
+
+def written(directory: Path, name: str, found: dict[str, str]) -> Path:
+    """A file of lines."""
+    file = directory / name
+    file.write_text("".join(f"{key}={value}\n" for key, value in found.items()))
+    return file
+
+
+def test_every_row_of_the_table_is_tried(kraft):
+    tried = values(kraft, "LOGIN", "") | values(kraft, "MUTUAL", "")
+    assert {variable.partition("=")[0] for _, _, variable in table()} == set(tried)
+
+
+@pytest.mark.parametrize("way", ["LOGIN", "MUTUAL"])
+def test_java_and_librdkafka_by_their_lines_and_ours_by_variables_read_and_write_the_same(
+    way, kraft, topic, start, runs, tmp_path
+):
+    ours, java, librdkafka = (f"{topic}-{name}" for name in ("ours", "java", "librdkafka"))
+    given = values(kraft, way, ours)
+    kraft.create(topic, partitions=4)
+    groups = [(ResourceType.GROUP, AclOperation.READ, name) for name in (ours, java, librdkafka)]
+    allow(kraft, "alice" if way == "LOGIN" else CERTIFIED, topic, READ, WRITE, *groups)
+
+    file = written(tmp_path, "java", for_java(given | {"KAFKA_GROUP_ID": java}))
+    to = ("--bootstrap-server", given["KAFKA_BOOTSTRAP_SERVERS"], "--topic", topic)
+    shown = ("--from-beginning", "--property", "print.key=true", "--property", "key.separator=: ")
+    command = PROJECT / "broker" / "kafka-console-consumer"
+    console = runs(Running(command, *to, *shown, "--consumer.config", file))
+    (tmp_path / "numbers").write_text("A: 100\nB: 101\n")
+    keyed = ("--property", "parse.key=true", "--property", "key.separator=: ")
+    command = PROJECT / "broker" / "kafka-console-producer"
+    with (tmp_path / "numbers").open() as numbers:
+        options = (*to, *keyed, "--producer.config", file)
+        write = runs(Running(command, *options, stdin=numbers))
+
+    c = start("consumer_c.py", given)
+    for name, key in (("producer_a.py", "A"), ("producer_b.py", "B")):
+        one = start(name, given)
+        one.said(f"{key}: [01] ", BACK)
+        assert one.stop() == 0
+
+    settings = lines(given | {"KAFKA_GROUP_ID": librdkafka}, 1) | {"log_level": 0}
+    other = Producer(settings | {"partitioner": "murmur2_random"})  # its own is not Java's
+    for key, number in (("A", 102), ("B", 103)):
+        other.produce(topic, str(number), key)
+    assert other.flush(BACK) == 0
+    assert write.ended(BACK) == 0, write
+
+    found = in_topic(kraft.servers, topic)
+    expected = sorted(f"{m.key().decode()}: {m.value().decode()}" for m in found)
+    assert {"A: 0", "A: 100", "A: 102", "B: 1", "B: 101", "B: 103"} <= set(expected)
+    assert {(m.key(), m.partition()) for m in found} == {(b"A", 2), (b"B", 0)}
+    assert sorted(read(settings, topic, len(expected))) == expected
+    for one in (c, console):
+        eventually(lambda one=one: sorted(one.out) == expected, BACK, expected, "from", one)
+
+
+def read(settings: dict, topic: str, count: int) -> list[str]:
+    """What a group of librdkafka's reads of a topic."""
+    consumer = Consumer(settings | {"auto.offset.reset": "earliest"})
+    consumer.subscribe([topic])
+    found: list[str] = []
+    try:
+
+        def enough() -> bool:
+            messages = [m for m in consumer.consume(100, 0.2) if not m.error()]
+            found.extend(f"{m.key().decode()}: {m.value().decode()}" for m in messages)
+            return len(found) >= count
+
+        eventually(enough, BACK, count, "records, not", found)
+    finally:
+        consumer.close()
+    return found
+
+
+def test_c_prints_what_kcat_wrote_and_kcat_what_a_wrote(kraft, topic, start, tmp_path):
+    if not shutil.which("kcat"):
+        pytest.skip("kcat is not installed here")
+    # PLAIN, because Debian's kcat 1.7.1 with librdkafka 2.0.2 fails at SCRAM-SHA-512.
+    given = values(kraft, "LOGIN", topic) | {"KAFKA_SASL_MECHANISM": "PLAIN"}
+    kraft.create(topic, partitions=4)
+    allow(kraft, "alice", topic, READ, WRITE, (ResourceType.GROUP, AclOperation.READ, topic))
+    a = start("producer_a.py", given)
+    a.said("A: 0 ", BACK)
+    assert a.stop() == 0
+    command = ["kcat", "-F", written(tmp_path, "librdkafka", lines(given, 1)), "-t", topic]
+
+    def kcat(*options: str, **more: str) -> str:
+        call = [*command, *options]
+        done = subprocess.run(call, capture_output=True, text=True, timeout=BACK, **more)
+        assert done.returncode == 0, done
+        return done.stdout
+
+    kcat("-P", "-K:", "-X", "partitioner=murmur2_random", input="A:100\nB:101\n")
+    shown = sorted(kcat("-C", "-e", "-q", "-o", "beginning", "-f", "%k: %s\n").splitlines())
+    assert {"A: 0", "A: 100", "B: 101"} <= set(shown)
+    c = start("consumer_c.py", given)
+    eventually(lambda: sorted(c.out) == shown, BACK, shown, "from", c)
+    places = {(m.key(), m.partition()) for m in in_topic(kraft.servers, topic)}
+    assert places == {(b"A", 2), (b"B", 0)}
+
+
+def test_a_keystore_becomes_a_pem_file_by_the_commands_of_the_readme(kraft, tmp_path):
+    if not (shutil.which("openssl") and shutil.which("keytool")):
+        pytest.skip("openssl or keytool is not installed here")
+    to_pem, to_p12 = (block.strip() for block in blocks("From a client.properties"))
+    text, word = kraft.certificate.read_bytes(), KEY_PASSWORD.encode()
+    key = serialization.load_pem_private_key(text, word)
+    own, *above = x509.load_pem_x509_certificates(text)
+    encryption = serialization.BestAvailableEncryption(word)
+    store = pkcs12.serialize_key_and_certificates(b"client", key, own, above, encryption)
+    (tmp_path / "original.p12").write_bytes(store)
+    (tmp_path / "password").write_bytes(word)
+
+    def run(command: str) -> None:
+        subprocess.run(command, shell=True, cwd=tmp_path, check=True, timeout=BACK)
+
+    # What both ask for comes from a file; the JKS keystore comes from the same tool.
+    passwords = "-srcstorepass:file password -deststorepass:file password"
+    run(
+        f"keytool -importkeystore -srckeystore original.p12 -destkeystore client.jks"
+        f" -deststoretype jks {passwords}"
+    )
+    run(f"{to_p12} {passwords}")
+    run(f"{to_pem} -passin file:password -passout pass:{KEY_PASSWORD}")
+    ssl.create_default_context().load_cert_chain(tmp_path / "client.pem", password=word)
