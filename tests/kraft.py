@@ -23,6 +23,7 @@ from confluent_kafka.admin import (
 from running import PROJECT, Running, administrator, eventually, free_ports
 
 LOCK = PROJECT / "tests" / "kafka-4.3.1.lock"
+ARCHIVE = PROJECT / ".kafka" / f"{LOCK.stem}.jsa"
 SIZE = 3
 
 # Who may log in, and how. The certificate's user is known by its name.
@@ -122,14 +123,13 @@ class Kraft:
                 yield f"listener.name.{listener}.ssl.{store}.type", "PEM"
                 yield f"listener.name.{listener}.ssl.{store}.location", file
 
-    def java(self, *words: str) -> Running:
+    def java(self, *words: str, **options) -> Running:
         """A program of this release of Kafka: options of Java, main class, arguments."""
-        # Where the tests were given a broker that runs, what these need is not installed.
-        from broker import jars
+        # Where the tests were given a broker that runs, what this needs is not installed.
         from broker.__main__ import SERVER_OPTIONS, java_command
 
-        archive = f"-XX:SharedArchiveFile={jars.KAFKA / LOCK.stem}.jsa"
-        self.started.append(Running(*java_command(LOCK, [*SERVER_OPTIONS, archive], *words)))
+        java = [*SERVER_OPTIONS, f"-XX:SharedArchiveFile={ARCHIVE}"]
+        self.started.append(Running(*java_command(LOCK, java, *words), **options))
         return self.started[-1]
 
     def start_kafka(self, number: int) -> None:
@@ -177,8 +177,9 @@ class Kraft:
         self.admin.create_acls([right])[right].result(20)
 
     def stop(self) -> None:
-        """End one as it should end: it leaves the archive by which the next ones start faster."""
-        self.kafkas[0].stop(signal.SIGTERM, 60)
+        """Leave the archive of classes, by which the next ones start faster, if there is none."""
+        if not ARCHIVE.exists():
+            self.kafkas[0].stop(signal.SIGTERM, 60)
 
     def kill(self) -> None:
         """Leave nothing running."""
