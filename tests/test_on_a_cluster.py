@@ -235,6 +235,13 @@ def rows(title: str) -> list[list[str]]:
 
 EXAMPLES = {"9092": "INSIDE", "9093": "LOGIN", "9094": "MUTUAL"}
 
+# Besides what the examples set: the same secrets in the environment, where they could leak from.
+SECRETS = {
+    "9092": {},
+    "9093": {"KAFKA_SASL_PLAIN_PASSWORD": PASSWORDS["alice"]},
+    "9094": {"KAFKA_SSL_PASSWORD": KEY_PASSWORD},
+}
+
 
 @pytest.mark.parametrize("port", EXAMPLES)
 def test_the_example_of_the_readme_shows_numbers_in_tmux_and_no_secret(port, kraft, machine):
@@ -244,11 +251,11 @@ def test_the_example_of_the_readme_shows_numbers_in_tmux_and_no_secret(port, kra
     assert block != example
     for user in ("alice", CERTIFIED):
         allow(kraft, user, "numbers", READ, WRITE, CREATE, JOIN)
-    done = machine.run("bash", "-euc", f"cd '{PROJECT}'\n{block}")
+    done = machine.run("bash", "-euc", f"cd '{PROJECT}'\n{block}", **SECRETS[port])
     assert done.returncode == 0, done
     wait_for_numbers(machine)
     tiles = machine.tiles()
-    exported = set(re.findall(r"^export (KAFKA_\w+)=", block, re.M))
+    exported = {*SECRETS[port], *re.findall(r"^export (KAFKA_\w+)=", block, re.M)}
     for title in ("Producer A", "Producer B", "Consumer C"):
         environment = psutil.Process(tiles[title].pid).environ()
         assert {name for name in environment if name.startswith("KAFKA_")} == exported
