@@ -344,6 +344,25 @@ def test_every_row_of_the_table_is_tried(kraft):
     assert {variable.partition("=")[0] for _, _, variable in table()} == set(tried)
 
 
+def test_a_line_that_only_got_capitals_is_answered_with_its_variable(runs):
+    meant: dict[str, set[str]] = {}
+    for *known, variable in table():
+        for line in known:
+            name = "sasl.jaas.config" if "…" in line else line.partition("=")[0]
+            option = "KAFKA_" + name.upper().replace(".", "_")
+            meant.setdefault(option, set()).add(variable.partition("=")[0])
+    wrong = {option: right for option, right in meant.items() if option not in right}
+    answers = {
+        option: runs(script("producer_a.py", "localhost:1", "numbers", **{option: "x"}))
+        for option in wrong
+    }
+    for option, one in answers.items():
+        assert one.ended(BACK) == 1
+        (answer,) = one.err
+        assert re.search(r"did you mean (\w+)\?$", answer)[1] in wrong[option], answer
+        assert answer.startswith(option)
+
+
 @pytest.mark.parametrize("way", ["LOGIN", "MUTUAL"])
 def test_java_and_librdkafka_by_their_lines_and_ours_by_variables_read_and_write_the_same(
     way, kraft, topic, start, runs, tmp_path
