@@ -452,6 +452,18 @@ def test_c_prints_what_kcat_wrote_and_kcat_what_a_wrote(kraft, topic, start, tmp
     assert places == {(b"A", 2), (b"B", 0)}
 
 
+def test_each_login_of_a_managed_service_is_one_that_the_settings_take(runs):
+    mechanisms = {
+        code for row in rows("Managed services") for code in re.findall("`([A-Z_0-9-]+)`", row[1])
+    }
+    assert "AWS_MSK_IAM" in mechanisms
+    user = {"KAFKA_SASL_PLAIN_USERNAME": "$ConnectionString", "KAFKA_SASL_PLAIN_PASSWORD": "x"}
+    for mechanism in mechanisms - {"SSL"}:
+        env = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": mechanism} | user
+        waiting = runs(script("producer_a.py", "localhost:1", "numbers", **env))
+        waiting.said("nobody listens there", BACK)
+
+
 def test_a_keystore_becomes_a_pem_file_by_the_commands_of_the_readme(kraft, full, tmp_path):
     if not shutil.which("openssl"):
         pytest.skip("openssl is not installed here")
