@@ -40,7 +40,7 @@ def main(command: str = "", *arguments: str) -> None:
     elif command == "check-java":
         java()
     elif command == "install-jars":
-        jars.install()
+        jars.install(*map(Path, arguments))
     else:
         names = ["zookeeper-server-start", "kafka-server-start", *CONSOLE_COMMANDS]
         sys.exit(f"python -m broker COMMAND, where COMMAND is one of: {', '.join(names)}")
@@ -93,11 +93,16 @@ def run_console_command(name: str, arguments: tuple[str, ...]) -> None:
 
 
 def become_java(options: list[str], main_class: str, *arguments: str) -> None:
-    """Replace this process by a Java program that writes nothing outside the project."""
+    """Replace this process by a Java program of the pinned Kafka."""
+    command = java_command(jars.LOCK, options, main_class, *arguments)
+    os.execv(command[0], command)
+
+
+def java_command(lock: Path, options: list[str], main_class: str, *arguments: str) -> list[str]:
+    """What runs a program from a lock file's jars, which writes nothing outside the project."""
     # Older Javas know no archive that makes itself; /tmp/hsperfdata is nobody's business.
     common = ["-XX:+IgnoreUnrecognizedVMOptions", "-XX:-UsePerfData", "-Xlog:cds=off"]
-    program = [java(), *common, *options, "-cp", jars.class_path(), main_class, *arguments]
-    os.execv(program[0], program)
+    return [java(), *common, *options, "-cp", jars.class_path(lock), main_class, *arguments]
 
 
 def java() -> str:

@@ -1,7 +1,8 @@
 """Makes or mends what the project runs on, inside the project: `.venv` and `.kafka`.
 
-Called as `python3 broker/install.py REQUIREMENTS_FILE...` with the machine's own Python, so it
-uses the standard library only. What is there and whole is left alone, and needs no network.
+Called as `python3 broker/install.py FILE...` with the machine's own Python, so it uses the
+standard library only. The files are pip's requirements, or lock files of more jars than those of
+the broker. What is there and whole is left alone, and needs no network.
 """
 
 from __future__ import annotations
@@ -27,15 +28,17 @@ PYTHON = VENV / "bin" / "python"
 
 
 def main(files: list[str]) -> None:
-    """Install all that the requirements files name; exit with 1 and a sentence where that fails."""
-    needed = {name: version for file in files for name, version in requirements(Path(file))}
+    """Install all that the files name; exit with 1 and a sentence where that fails."""
+    locks = [jars.LOCK, *(PROJECT / file for file in files if file.endswith(".lock"))]
+    lists = [file for file in files if not file.endswith(".lock")]
+    needed = {name: version for file in lists for name, version in requirements(Path(file))}
     try:
         with one_at_a_time():
             install_packages(needed)
             if "maven-artifact" in needed:
                 jars.remove_leftovers()
-                if jars.missing():
-                    run("Kafka's jars", PYTHON, "-m", "broker", "install-jars")
+                for lock in filter(jars.missing, locks):
+                    run("Kafka's jars", PYTHON, "-m", "broker", "install-jars", lock)
                 prepare_java()
     except KeyboardInterrupt:
         sys.exit("Interrupted! Run the same command again to go on with the installation.")

@@ -1,4 +1,4 @@
-"""Kafka's jars in `.kafka/jars`: exactly those that the lock file names, byte for byte."""
+"""Kafka's jars in `.kafka/jars`: exactly those that a lock file names, byte for byte."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def fetch(name: str, digest: str) -> None:
     Downloader().download(Artifact(*name.split(":")), filename=str(part))
     if sha256(part) != digest:
         part.unlink()
-        raise ValueError(f"{name} is not what {LOCK.name} says it must be")
+        raise ValueError(f"{name} is not what the lock file says it must be")
     os.replace(part, path(name))
 
 

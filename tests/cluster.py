@@ -124,7 +124,13 @@ class Cluster:
             admin.alter_partition_reassignments(
                 {TopicPartition(topic, partition): [number, *others]}
             )
-            admin.elect_leaders(ElectionType.PREFERRED.value, {topic: [partition]})
+
+            def leads() -> bool:
+                # An election before the new order is known changes nothing, without a word.
+                admin.elect_leaders(ElectionType.PREFERRED.value, {topic: [partition]})
+                return self.leader(topic, partition) == number
+
+            eventually(leads, 20, f"Kafka {number} leads {topic}-{partition}")
 
     def stop(self, number: int) -> None:
         """End one Kafka as a rolling restart does: it hands its partitions over first."""

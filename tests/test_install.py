@@ -20,8 +20,16 @@ def copy(tmp_path):
     shutil.copy(PROJECT / "requirements.txt", copy)
     shutil.copytree(PROJECT / "broker", copy / "broker", symlinks=True)
     (copy / ".venv").symlink_to(PROJECT / ".venv")
-    shutil.copytree(PROJECT / ".kafka" / "jars", copy / ".kafka" / "jars", copy_function=os.link)
+    (copy / ".kafka" / "jars").mkdir(parents=True)
+    for name in locked(copy / "broker" / "kafka-3.9.2.lock"):
+        os.link(PROJECT / ".kafka" / "jars" / name, copy / ".kafka" / "jars" / name)
     return copy
+
+
+def locked(lock) -> list[str]:
+    """Names of the files that a lock file names."""
+    names = (line.split()[1].split(":") for line in lock.read_text().splitlines())
+    return [f"{artifact}-{version}.jar" for _, artifact, version in names]
 
 
 @pytest.fixture
