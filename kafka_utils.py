@@ -85,8 +85,12 @@ WORDS = {
     "KAFKA_COMPRESSION_TYPE": ("gzip", "snappy", "lz4", "zstd"),
 }
 
-# What librdkafka calls an option, where that is not close enough to be found.
+# What Java and librdkafka call an option, where that is not close enough to be found.
 ALIASES = {
+    "sasl_jaas_config": "sasl_plain_username",
+    "ssl_truststore_location": "ssl_cafile",
+    "ssl_keystore_location": "ssl_certfile",
+    "ssl_endpoint_identification_algorithm": "ssl_check_hostname",
     "sasl_username": "sasl_plain_username",
     "sasl_password": "sasl_plain_password",
     "ssl_ca_location": "ssl_cafile",
