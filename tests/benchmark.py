@@ -782,12 +782,10 @@ def main(*chosen: str) -> None:
         subprocess.run([PROJECT / "broker" / "install", "docs/requirements.txt"], check=True)
     if "NUMBERS_TESTS" not in os.environ:
         os.environ["NUMBERS_TESTS"] = uuid4().hex
-        reaper = (
-            sys.executable,
-            Path(__file__).with_name("reaper.py"),
-            os.environ["NUMBERS_TESTS"],
-        )
-        subprocess.Popen(reaper, stdin=subprocess.PIPE, start_new_session=True)
+        program = Path(__file__).with_name("reaper.py")
+        command = [sys.executable, program, os.environ["NUMBERS_TESTS"]]
+        reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        at_end.callback(reaper.communicate)
     begin = time.monotonic()
     with at_end, ThreadPoolExecutor() as pool:
         results: dict[str, Result | None] = {}
