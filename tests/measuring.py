@@ -237,7 +237,7 @@ def draw(growth: dict[tuple, Read], rates: dict[int, float]) -> None:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    pyplot.rcParams |= {"font.size": 9, "svg.hashsalt": "numbers"}
+    pyplot.rcParams |= {"font.size": 9, "svg.hashsalt": "numbers", "svg.fonttype": "none"}
     figure, (times, memory, throughput) = pyplot.subplots(1, 3, figsize=(10, 3.2))
     names = dict.fromkeys(name for name, _ in growth)
     for name, mark in zip(names, ("o-", "s--"), strict=True):
