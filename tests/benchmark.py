@@ -18,8 +18,9 @@ import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -58,6 +59,7 @@ from broker.__main__ import SERVER_OPTIONS
 
 # How much of everything: in full, and quickly.
 BACKLOG = (1_000_000, 20_000)[QUICK]  # numbers that wait to be printed
+SCALE = (1_000_000, 300_000)[QUICK]  # the same; fewer, and one consumer reads all before two do
 GROWTH = ((10_000, 100_000, 1_000_000, 5_000_000), (2_000, 20_000))[QUICK]
 SPEED = (200_000, 20_000)[QUICK]  # numbers that are sent as fast as it goes ...
 FLUSHED = (5_000, 2_000)[QUICK]  # ... and by the loop that flushes after each
@@ -139,12 +141,8 @@ def reader(name: str, topic: str, group: str, stdout: int = subprocess.PIPE) -> 
         form = ("--property", "print.key=true", "--property", "key.separator=: ")
         options = ("--topic", topic, "--from-beginning", *form)
         return broker().command(CONSOLE, *options, stdout=stdout)
-    program = {
-        TUTORIAL: "tutorial_consumer",
-        BARE: "bare_consumer",
-        CONFLUENT: "confluent_consumer",
-    }[name]
-    return contender(program, servers, topic, group, stdout=stdout)
+    program = {TUTORIAL: "tutorial", BARE: "bare", CONFLUENT: "confluent"}[name]
+    return contender(f"{program}_consumer", servers, topic, group, stdout=stdout)
 
 
 def read_backlog(name: str, count: int, kind: str = "file") -> Read:
@@ -239,39 +237,40 @@ def speed() -> Result:
     return Result("Full speed", table, marks, f"Memory of the producer held up: {memory:.0f} MB.")
 
 
-FULL_SPEED = "from producer_utils import produce; produce(sleep_time=0)"
+@contextmanager
+def full_speed() -> Iterator[tuple[Running, Callable[[], int]]]:
+    """This project's produce(sleep_time=0) on a topic of its own, and how many lines it printed."""
+    code = "from producer_utils import produce; produce(sleep_time=0)"
+    with output() as (sink, lines):
+        one = script("-c", broker().servers, new_topic(), arguments=(code,), stdout=sink)
+        with ending(one):
+            yield one, lines
+
+
+def totals(one: Running) -> list[int]:
+    """How many numbers a producer sent, and how many were acknowledged, as it says at its end."""
+    return [int(number) for number in one.said(r"(\d+) sent, (\d+) acknowledged").groups()]
 
 
 def ours_at_full_speed() -> float:
     """Numbers a second by produce(sleep_time=0), each of them printed."""
-    with (
-        output() as (sink, lines),
-        ending(
-            script("-c", broker().servers, new_topic(), arguments=(FULL_SPEED,), stdout=sink)
-        ) as one,
-    ):
+    with full_speed() as (one, lines):
         rate = watch(one, lines, SPEED).rate
         assert one.stop() == 0, one
-        sent, acknowledged = map(int, one.said(r"(\d+) sent, (\d+) acknowledged").groups())
-        assert sent == acknowledged == lines(), one
+        assert totals(one) == [lines(), lines()], one
         return rate
 
 
 def held_up() -> tuple[int, float]:
     """How many numbers are outstanding after Kafka was paused for 3 s, and the memory in MB."""
-    with (
-        output() as (sink, lines),
-        ending(
-            script("-c", broker().servers, new_topic(), arguments=(FULL_SPEED,), stdout=sink)
-        ) as one,
-    ):
+    with full_speed() as (one, lines), ExitStack() as stack:
         watch(one, lines, 1_000)
         broker().kafka.send(signal.SIGSTOP)
+        stack.callback(broker().kafka.send, signal.SIGCONT)
         time.sleep(3)
         memory = psutil.Process(one.process.pid).memory_info().rss / 1e6
         one.stop()
-        broker().kafka.send(signal.SIGCONT)
-        sent, acknowledged = map(int, one.said(r"(\d+) sent, (\d+) acknowledged").groups())
+        sent, acknowledged = totals(one)
         return sent - acknowledged, memory
 
 
@@ -508,7 +507,7 @@ def scale() -> Result:
 
 def read_together(count: int) -> tuple[float, float, float]:
     """Numbers a second from when all consumers read, and processor use of a consumer and Kafka."""
-    topic, group = backlog_of(BACKLOG, 4), uuid4().hex
+    topic, group = backlog_of(SCALE, 4), uuid4().hex
     with ExitStack() as stack:
         sinks = [stack.enter_context(output()) for _ in range(count)]
         consumers = [
@@ -519,12 +518,12 @@ def read_together(count: int) -> tuple[float, float, float]:
         eventually(lambda: all(lines() for lines in printed), 60, *consumers)
         begin, before = time.monotonic(), sum(lines() for lines in printed)
         used = [cpu(one) for one in watched]
-        eventually(lambda: sum(lines() for lines in printed) >= BACKLOG, 300, *consumers)
+        eventually(lambda: sum(lines() for lines in printed) >= SCALE, 300, *consumers)
         seconds = time.monotonic() - begin
         *each, kafka = (
             100 * (cpu(one) - u) / seconds for one, u in zip(watched, used, strict=True)
         )
-        return (BACKLOG - before) / seconds, statistics.mean(each), kafka
+        return (SCALE - before) / seconds, statistics.mean(each), kafka
 
 
 def options() -> Result:
