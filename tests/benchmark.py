@@ -413,11 +413,11 @@ def one_after_the_other(stock: Bare) -> float:
     stock.zookeeper = stock.command("zookeeper-server-start")
     stock.zookeeper.said("binding to port")
     stock.start()
-    unbuffered = {"PYTHONUNBUFFERED": "1"}
+    unbuffered, group = {"PYTHONUNBUFFERED": "1"}, uuid4().hex
     arguments = (stock.servers, "numbers")
     with (
         ending(contender("tutorial_producer", *arguments, 1, env=unbuffered)),
-        ending(contender("tutorial_consumer", *arguments, "group", env=unbuffered)) as consumer,
+        ending(contender("tutorial_consumer", *arguments, group, env=unbuffered)) as consumer,
     ):
         consumer.said(r"^A: \d+", 60)
         seconds = time.monotonic() - begin
@@ -448,8 +448,9 @@ def first() -> Result:
         table, seen = [("after, s", "")], 0
         while launch.process.poll() is None:
             for line in launch.err[seen:]:
-                table.append((f"{time.monotonic() - launch.started:.1f}", line[:80]))
                 seen += 1
+                if not line.startswith((" ", "Collecting", "Looking")):  # pip's details
+                    table.append((f"{time.monotonic() - launch.started:.1f}", line[:50]))
             time.sleep(0.01)
         assert launch.ended() == 0, launch
         table.append((f"{time.monotonic() - launch.started:.1f}", "the tiles are there"))
@@ -532,6 +533,7 @@ def options() -> Result:
     servers = {
         f"**chosen: {' '.join(chosen)}, archive**": Bare(directory(), chosen, True),
         "chosen, without archive": Bare(directory(), chosen),
+        "chosen and -Xmn24M": Bare(directory(), [*chosen, "-Xmn24M"], True),
         "chosen, both compilers": Bare(directory(), chosen[:2], True),
         "chosen, G1": Bare(directory(), [chosen[0], "-XX:+UseG1GC", chosen[2]], True),
         "stock: -Xms1G -Xmx1G, G1, without archive": Bare(directory(), STOCK.split()),
