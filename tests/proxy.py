@@ -13,6 +13,7 @@ from contextlib import suppress
 #   hold   lose everything for now: it arrives later, as with a cable that is plugged in again
 #   reset  hand on a few messages, then half of one, then reset
 #   delay  hand everything on half a second late, more or less
+#   late   hand on each answer of the server 100 ms late
 #   drip   hand everything on byte by byte
 #   close  accept and close at once
 #   mute   accept and say nothing
@@ -90,6 +91,8 @@ class Link:
         with suppress(OSError):
             while data := source.recv(65536):
                 self.wait()
+                if self.proxy.mode == "late" and source is not self.sockets[0]:
+                    time.sleep(0.1)
                 if self.proxy.mode == "reset" and random.random() < 0.2:
                     sink.sendall(data[: len(data) // 2])
                     self.close(reset=True)

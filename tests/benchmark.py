@@ -1,0 +1,667 @@
+"""What this project reaches beside others that do the same: `benchmark.py [--quick] [ROW]...`.
+
+Contenders run in turn, several rounds, on one broker; figures are medians. Without arguments all
+rows run, in less than 25 minutes, and docs/benchmark.md and docs/benchmark.svg are written anew.
+`--quick` tries every row with few numbers: its figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from uuid import uuid4
+
+import psutil
+from account import cpu, in_topic
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import NewTopic
+from measuring import (
+    QUICK,
+    Bare,
+    Mark,
+    Read,
+    Result,
+    at_end,
+    at_least,
+    at_most,
+    busy,
+    directory,
+    draw,
+    ending,
+    in_turn,
+    medians,
+    output,
+    percentile,
+    report,
+    watch,
+)
+from proxy import Proxy
+from running import PROJECT, Broker, Running, administrator, eventually, free_ports, script
+from terminal import Machine
+
+sys.path.insert(0, str(PROJECT))
+from broker.__main__ import SERVER_OPTIONS
+
+# How much of everything: in full, and quickly.
+BACKLOG = (1_000_000, 20_000)[QUICK]  # numbers that wait to be printed
+SCALE = (1_000_000, 300_000)[QUICK]  # the same; fewer, and one consumer reads all before two do
+GROWTH = ((10_000, 100_000, 1_000_000, 5_000_000), (2_000, 20_000))[QUICK]
+SPEED = (200_000, 20_000)[QUICK]  # numbers that are sent as fast as it goes ...
+FLUSHED = (5_000, 2_000)[QUICK]  # ... and by the loop that flushes after each
+PACED = (600, 30)[QUICK]
+CLOSE = (600, 50)[QUICK]  # numbers every 10 ms
+REAL = (40, 3)[QUICK]  # numbers every second
+REST = (300, 5)[QUICK]  # seconds
+LOAD = (500_000, 20_000)[QUICK]  # numbers that a broker takes and gives
+
+# What the scripts that come with Kafka 3.9 tell Java.
+STOCK = "-server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35"
+STOCK += " -XX:+ExplicitGCInvokesConcurrent -Xms1G -Xmx1G"
+
+OURS, TUTORIAL, BARE = "this project", "the tutorials' loop", "kafka-python, bare"
+CONFLUENT, KCAT, CONSOLE = "confluent-kafka", "kcat", "kafka-console-consumer"
+
+# Lines that a program which does not flush may still hold back: 8 KB.
+UNFLUSHED = 1_200
+
+
+@cache
+def broker() -> Broker:
+    """The broker of all rows; what comes through its `late` listener is answered 100 ms late."""
+    own = Broker(directory())
+    at_end.callback(own.kill)
+    own.late = Proxy(free_ports(1)[0])
+    own.late.mode = "late"
+    at_end.callback(own.late.close)
+    here = f"PLAINTEXT://127.0.0.1:{own.port}"
+    return own.start(
+        *("--override", f"listeners={here},LATE://127.0.0.1:{own.late.target}"),
+        *("--override", f"advertised.listeners={here},LATE://{own.late.address}"),
+        *("--override", "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,LATE:PLAINTEXT"),
+    )
+
+
+def new_topic(partitions: int = 1) -> str:
+    """The name of a topic that was just made."""
+    topic = f"benchmark-{uuid4().hex[:8]}"
+    client = administrator(broker().servers)
+    client.create_topics([NewTopic(topic, partitions, 1)])[topic].result(20)
+    return topic
+
+
+@cache
+def backlog_of(count: int, partitions: int = 1) -> str:
+    """A topic with so many numbers, those of A and B in turn."""
+    topic = new_topic(partitions)
+    fill(broker().servers, topic, count)
+    return topic
+
+
+def fill(servers: str, topic: str, count: int) -> None:
+    """Write numbers in batches as large as Java's producer makes them."""
+    settings = {"bootstrap.servers": servers, "partitioner": "murmur2", "batch.size": 16384}
+    producer = Producer(settings | {"queue.buffering.max.messages": 10_000_000})
+    for number in range(count):
+        producer.produce(topic, b"%d" % number, b"AB"[number % 2 : number % 2 + 1])
+        if number % 1000 == 0:
+            producer.poll(0)
+    assert producer.flush(60) == 0
+
+
+def contender(name: str, *arguments: object, **options) -> Running:
+    """A program of contenders.py."""
+    program = Path(__file__).with_name("contenders.py")
+    return Running(sys.executable, program, name, *arguments, **options)
+
+
+def reader(name: str, topic: str, group: str, stdout: int = subprocess.PIPE) -> Running:
+    """A contender that prints a topic from its beginning."""
+    servers = broker().servers
+    if name == OURS:
+        return script("consumer_c.py", servers, topic, stdout=stdout, KAFKA_GROUP_ID=group)
+    if name == KCAT:
+        form = ("-f", "%k: %s\n", "-o", "beginning")
+        return Running(KCAT, "-C", "-e", "-q", "-b", servers, "-t", topic, *form, stdout=stdout)
+    if name == CONSOLE:
+        form = ("--property", "print.key=true", "--property", "key.separator=: ")
+        options = ("--topic", topic, "--from-beginning", *form)
+        return broker().command(CONSOLE, *options, stdout=stdout)
+    program = {TUTORIAL: "tutorial", BARE: "bare", CONFLUENT: "confluent"}[name]
+    return contender(f"{program}_consumer", servers, topic, group, stdout=stdout)
+
+
+def read_backlog(name: str, count: int, kind: str = "file") -> Read:
+    """How a contender printed a backlog; this project has to commit all of it besides."""
+    topic, group = backlog_of(count), uuid4().hex
+    if name == BARE:
+        with ending(contender("bare_poll", broker().servers, topic, count)) as one:
+            assert one.ended(300) == 0, one
+            return Read(0, float(one.out[-1]), 0)
+    with output(kind) as (sink, lines), ending(reader(name, topic, group, sink)) as one:
+        read = watch(one, lines, count if name == OURS else count - UNFLUSHED)
+        if name == OURS:
+            assert one.stop() == 0, one
+            assert lines() == count == committed(group, topic), "not all was committed"
+        return read
+
+
+def committed(group: str, topic: str) -> int:
+    """The offset that a group has committed in partition 0."""
+    client = Consumer({"bootstrap.servers": broker().servers, "group.id": group})
+    (partition,) = client.committed([TopicPartition(topic, 0)], timeout=20)
+    client.close()
+    return partition.offset
+
+
+def backlog() -> Result:
+    """A million numbers that wait, printed to a file, a pipe and a terminal."""
+    everybody = [OURS, TUTORIAL, CONFLUENT, CONSOLE, *([KCAT] if shutil.which(KCAT) else [])]
+    some = [OURS, TUTORIAL]
+    todo = {(BARE, "file"): lambda: read_backlog(BARE, BACKLOG)}
+    for kind, names in (("file", everybody), ("pipe", some), ("terminal", some)):
+        for name in names:
+            todo[name, kind] = lambda name=name, kind=kind: read_backlog(name, BACKLOG, kind)
+    reached = medians(in_turn(todo))
+    rate = {which: read.rate for which, read in reached.items()}
+    bare = rate[BARE, "file"]
+    table = [("", "numbers/s", "× bare poll()", "whole time, s", "memory, MB")]
+    for (name, kind), read in reached.items():
+        what = "kafka-python, bare poll()" if name == BARE else f"{name}, to a {kind}"
+        rest = ("", "") if name == BARE else (f"{read.seconds:.1f}", f"{read.memory:.0f}")
+        table.append((what, f"{read.rate:,.0f}", f"{read.rate / bare:.2f}", *rest))
+    marks = [
+        at_least(0.85, rate[OURS, kind] / bare, f"× bare poll(), to a {kind}")
+        for kind in ("file", "pipe", "terminal")
+    ]
+    for mark, kind in ((1.3, "file"), (2, "terminal")):
+        ratio = rate[OURS, kind] / rate[TUTORIAL, kind]
+        marks.append(at_least(mark, ratio, f"× the tutorials' loop, to a {kind}"))
+    marks.append(Mark("all of it committed", "yes", True))  # or read_backlog() had raised
+    return Result(f"Backlog of {BACKLOG:,} numbers", table, marks)
+
+
+def growth() -> Result:
+    """What a larger backlog takes in time and memory."""
+    reached = {(OURS, count): read_backlog(OURS, count) for count in GROWTH}
+    reached |= {(TUTORIAL, count): read_backlog(TUTORIAL, count) for count in GROWTH[:3]}
+    table = [("", "numbers", "whole time, s", "memory, MB")]
+    for (name, count), read in reached.items():
+        table.append((name, f"{count:,}", f"{read.seconds:.1f}", f"{read.memory:.1f}"))
+    grown = reached[OURS, GROWTH[-1]].memory - reached[OURS, GROWTH[0]].memory
+    marks = [at_most(20, grown, f"MB more for {GROWTH[-1]:,} numbers than for {GROWTH[0]:,}")]
+    return Result("Memory over the backlog", table, marks, picture=reached)
+
+
+def speed() -> Result:
+    """As many numbers as can be sent, each acknowledged and, by ours and the loop, printed."""
+    servers = broker().servers
+
+    def told(name: str) -> float:
+        with ending(contender(name, servers, new_topic(), SPEED)) as one:
+            assert one.ended(300) == 0, one
+            return float(one.out[-1])
+
+    def flushing() -> float:
+        with (
+            output() as (sink, lines),
+            ending(contender("tutorial_producer", servers, new_topic(), 0, stdout=sink)) as one,
+        ):
+            return watch(one, lines, FLUSHED).rate
+
+    todo = {OURS: ours_at_full_speed, BARE: lambda: told("bare_sender"), TUTORIAL: flushing}
+    rate = medians(in_turn(todo | {CONFLUENT: lambda: told("confluent_sender")}))
+    outstanding, memory = held_up()
+    table = [("", "numbers/s", "× bare send()")]
+    table += [(name, f"{r:,.0f}", f"{r / rate[BARE]:.2f}") for name, r in rate.items()]
+    marks = [
+        at_least(0.7, rate[OURS] / rate[BARE], "× bare send()"),
+        at_least(20, rate[OURS] / rate[TUTORIAL], "× the tutorials' loop"),
+        at_most(10_000, outstanding, "outstanding numbers while Kafka is held up for 3 s"),
+        Mark("every line printed", "yes", True),  # or ours_at_full_speed() had raised
+    ]
+    return Result("Full speed", table, marks, f"Memory of the producer held up: {memory:.0f} MB.")
+
+
+@contextmanager
+def full_speed() -> Iterator[tuple[Running, Callable[[], int]]]:
+    """This project's produce(sleep_time=0) on a topic of its own, and how many lines it printed."""
+    code = "from producer_utils import produce; produce(sleep_time=0)"
+    with output() as (sink, lines):
+        one = script("-c", broker().servers, new_topic(), arguments=(code,), stdout=sink)
+        with ending(one):
+            yield one, lines
+
+
+def totals(one: Running) -> list[int]:
+    """How many numbers a producer sent, and how many were acknowledged, as it says at its end."""
+    return [int(number) for number in one.said(r"(\d+) sent, (\d+) acknowledged").groups()]
+
+
+def ours_at_full_speed() -> float:
+    """Numbers a second by produce(sleep_time=0), each of them printed."""
+    with full_speed() as (one, lines):
+        rate = watch(one, lines, SPEED).rate
+        assert one.stop() == 0, one
+        assert totals(one) == [lines(), lines()], one
+        return rate
+
+
+def held_up() -> tuple[int, float]:
+    """How many numbers are outstanding after Kafka was paused for 3 s, and the memory in MB."""
+    with full_speed() as (one, lines), ExitStack() as stack:
+        watch(one, lines, 1_000)
+        broker().kafka.send(signal.SIGSTOP)
+        stack.callback(broker().kafka.send, signal.SIGCONT)
+        time.sleep(3)
+        memory = psutil.Process(one.process.pid).memory_info().rss / 1e6
+        one.stop()
+        sent, acknowledged = totals(one)
+        return sent - acknowledged, memory
+
+
+def latency(name: str, step: float, count: int) -> list[float]:
+    """Milliseconds from send() to the line readable on the consumer's pipe, for each number."""
+    servers, topic, group = broker().servers, new_topic(), uuid4().hex
+    came: list[float] = []
+    with ExitStack() as stack:
+        moments = stack.enter_context(tempfile.NamedTemporaryFile()).name
+        source, sink = os.pipe()
+        stack.callback(os.close, sink)
+
+        def stamp() -> None:
+            while data := os.read(source, 65536):
+                came.extend([time.monotonic()] * data.count(b"\n"))
+            os.close(source)
+
+        threading.Thread(target=stamp, daemon=True).start()
+        consumer = stack.enter_context(ending(reader(name, topic, group, sink)))
+        fill(servers, topic, 1)
+        eventually(lambda: came, 60, consumer)
+        if name == OURS:
+            code = f"import contenders; contenders.project_paced({step}, {count}, {moments!r})"
+            path = {"PYTHONPATH": str(Path(__file__).parent)}
+            producer = script("-c", servers, topic, arguments=(code,), **path)
+        else:
+            kind = {BARE: "bare_paced", CONFLUENT: "confluent_paced"}[name]
+            producer = contender(kind, servers, topic, step, count, moments)
+        stack.enter_context(ending(producer))
+        eventually(lambda: len(came) > count, count * step + 60, consumer, producer)
+        assert producer.ended() == 0, producer
+        sent = map(float, Path(moments).read_text().split())
+        return [1000 * (then - now) for now, then in zip(sent, came[1:], strict=True)]
+
+
+def compare_latency(title: str, samples: dict[str, list[float]]) -> Result:
+    """Percentiles of each contender's latencies."""
+    table = [("", "p50, ms", "p99, ms", "max, ms", "numbers")]
+    for name, sample in samples.items():
+        figures = (percentile(sample, 0.5), percentile(sample, 0.99), max(sample))
+        table.append((name, *(f"{figure:.1f}" for figure in figures), len(sample)))
+    marks = [
+        at_most(
+            1.1,
+            percentile(samples[OURS], share) / percentile(samples[BARE], share),
+            f"× kafka-python, bare, at p{100 * share:.0f}",
+        )
+        for share in (0.5, 0.99)
+    ]
+    return Result(title, table, marks)
+
+
+def close() -> Result:
+    """From send() to the line, at a number every 10 ms."""
+    todo = {name: lambda name=name: latency(name, 0.01, CLOSE) for name in (OURS, BARE, CONFLUENT)}
+    samples = {name: list(chain(*runs)) for name, runs in in_turn(todo).items()}
+    return compare_latency("Latency at a number every 10 ms", samples)
+
+
+def real() -> Result:
+    """From send() to the line, at a number a second: too little to disturb each other."""
+    names = (OURS, BARE, CONFLUENT)
+    with ThreadPoolExecutor() as pool:
+        samples = pool.map(lambda name: latency(name, 1, REAL), names)
+        return compare_latency(
+            "Latency at a number a second", dict(zip(names, samples, strict=True))
+        )
+
+
+def pace() -> Result:
+    """Numbers every 0.1 s, with acknowledgements 100 ms late, by the records' own timestamps."""
+    servers, step = broker().late.address, 0.1
+    code = f"from producer_utils import produce; produce(sleep_time={step})"
+    topics = {OURS: new_topic(), TUTORIAL: new_topic()}
+    with (
+        ending(script("-c", servers, topics[OURS], arguments=(code,))) as ours,
+        ending(contender("tutorial_producer", servers, topics[TUTORIAL], step)),
+    ):
+        eventually(lambda: len(ours.out) >= PACED, 2 * PACED * step + 30, ours)
+        ours.stop()
+    table = [("", "numbers", "p99, ms late", "last, ms late")]
+    late = {}
+    for name, topic in topics.items():
+        times = [m.timestamp()[1] for m in in_topic(broker().servers, topic)][:PACED]
+        late[name] = [abs(t - times[0] - 1000 * step * k) for k, t in enumerate(times)]
+        figures = (percentile(late[name], 0.99), late[name][-1])
+        table.append((name, len(times), *(f"{figure:.0f}" for figure in figures)))
+    marks = [
+        at_most(20, late[OURS][-1], "ms late, the last number"),
+        at_most(10, percentile(late[OURS], 0.99), "ms late, p99"),
+    ]
+    return Result(f"Pace of {PACED} numbers, acknowledged 100 ms late", table, marks)
+
+
+def start() -> Result:
+    """From the command to the first number in tile C, all installed."""
+    machine = Machine()
+    at_end.callback(machine.close)
+    stock, same = Bare(directory(), STOCK.split()), Broker(directory())
+    at_end.callback(stock.kill), at_end.callback(same.kill)
+    todo = {
+        OURS: lambda: launched(machine),
+        "stock options, one after the other": lambda: one_after_the_other(stock),
+        "both servers ready + bare consumer's first record": lambda: ready_and_read(same),
+    }
+    runs = in_turn(todo)
+    table = [("", "median, s", "each round, s")]
+    for name, seconds in runs.items():
+        each = " ".join(f"{one:.2f}" for one in seconds)
+        table.append((name, f"{statistics.median(seconds):.2f}", each))
+    ours, *others = medians(runs).values()
+    marks = [
+        at_most(mark, ours / other, f"× {name}")
+        for mark, other, name in zip((0.5, 1.3), others, list(todo)[1:], strict=True)
+    ]
+    return Result("Start, all installed (first round on empty data)", table, marks)
+
+
+def launched(machine: Machine) -> float:
+    """Seconds from ./launch_tmux.sh to the first number in tile C."""
+    begin = time.monotonic()
+    machine.launch()
+    shown_by_c(machine, 60)
+    seconds = time.monotonic() - begin
+    machine.launch("stop")
+    return seconds
+
+
+def shown_by_c(machine: Machine, seconds: float) -> None:
+    """Return when the first number stands in tile C."""
+    tile = machine.tiles()["Consumer C"].pane
+    number = re.compile(r"^[AB]: \d+", re.M)
+    shown = ("capture-pane", "-p", "-t", tile)
+    eventually(lambda: number.search(machine.tmux(*shown)), seconds, "a number in tile C")
+
+
+def one_after_the_other(stock: Bare) -> float:
+    """Seconds until the tutorials' consumer prints, each server started when the last answers."""
+    begin = time.monotonic()
+    stock.zookeeper = stock.command("zookeeper-server-start")
+    stock.zookeeper.said("binding to port")
+    stock.start()
+    unbuffered, group = {"PYTHONUNBUFFERED": "1"}, uuid4().hex
+    arguments = (stock.servers, "numbers")
+    with (
+        ending(contender("tutorial_producer", *arguments, 1, env=unbuffered)),
+        ending(contender("tutorial_consumer", *arguments, group, env=unbuffered)) as consumer,
+    ):
+        consumer.said(r"^A: \d+", 60)
+        seconds = time.monotonic() - begin
+    stock.stop()
+    return seconds
+
+
+def ready_and_read(same: Broker) -> float:
+    """Seconds until our servers are ready, and from there until a bare consumer has a record."""
+    begin = time.monotonic()
+    same.start()
+    ready = time.monotonic()
+    fill(same.servers, "numbers", 1)
+    with ending(contender("bare_consumer", same.servers, "numbers", "")) as consumer:
+        consumer.said("^A: 0")
+        seconds = ready - begin + time.monotonic() - consumer.started
+    same.stop()
+    return seconds
+
+
+def first() -> Result:
+    """An empty clone's first start: when each thing was said, and the first number in tile C."""
+    clone = directory() / "numbers"
+    subprocess.run(["git", "clone", "-q", PROJECT, clone], check=True)
+    machine = Machine()
+    at_end.callback(machine.close)
+    with ending(Running(clone / "launch_tmux.sh", env=machine.env, cwd=clone)) as launch:
+        table, seen = [("after, s", "")], 0
+        while launch.process.poll() is None:
+            for line in launch.err[seen:]:
+                seen += 1
+                if not line.startswith((" ", "Collecting", "Looking")):  # pip's details
+                    table.append((f"{time.monotonic() - launch.started:.1f}", line[:50]))
+            time.sleep(0.01)
+        assert launch.ended() == 0, launch
+        table.append((f"{time.monotonic() - launch.started:.1f}", "the tiles are there"))
+        shown_by_c(machine, 60)
+        table.append((f"{time.monotonic() - launch.started:.1f}", "the first number in tile C"))
+    machine.run(clone / "launch_tmux.sh", "stop")
+    return Result("First start, tmux and htop present", table, [])
+
+
+def rest() -> Result:
+    """What the tiles take at their own rhythm."""
+    machine = Machine()
+    at_end.callback(machine.close)
+    machine.launch()
+    shown_by_c(machine, 60)
+    time.sleep(5)
+    tiles = {title: psutil.Process(tile.pid) for title, tile in machine.tiles().items()}
+    families = {title: [one, *one.children(recursive=True)] for title, one in tiles.items()}
+    before = {title: busy(family) for title, family in families.items()}
+    time.sleep(REST)
+    core = {
+        title: 100 * (busy(family) - before[title]) / REST for title, family in families.items()
+    }
+    memory = {
+        title: sum(one.memory_info().rss for one in family) / 1e6
+        for title, family in families.items()
+    }
+    machine.launch("stop")
+    table = [("", "% of a core", "MB resident")]
+    table += [(title, f"{core[title]:.2f}", f"{memory[title]:.0f}") for title in tiles]
+    trio = ("Producer A", "Producer B", "Consumer C")
+    marks = [
+        at_most(2, sum(core[title] for title in trio), "% of a core, the three"),
+        at_most(120, sum(memory[title] for title in trio), "MB, the three"),
+        at_most(350, memory["ZooKeeper"] + memory["Kafka"], "MB, ZooKeeper and Kafka"),
+    ]
+    return Result(f"At rest, {REST} s", table, marks)
+
+
+def scale() -> Result:
+    """A backlog in four partitions, two of them filled, for one consumer and for two."""
+    todo = {count: lambda count=count: read_together(count) for count in (1, 2)}
+    reached = {
+        count: list(map(statistics.median, zip(*runs, strict=True)))
+        for count, runs in in_turn(todo).items()
+    }
+    table = [("consumers", "numbers/s", "% of a core, each consumer", "% of a core, Kafka")]
+    for count, (rate, consumers, kafka) in reached.items():
+        table.append((count, f"{rate:,.0f}", f"{consumers:.0f}", f"{kafka:.0f}"))
+    remark = f"Two read {reached[2][0] / reached[1][0]:.2f} × as fast as one, on"
+    remark += f" {os.cpu_count()} cores that carry Kafka and this measurement as well."
+    rates = {count: figures[0] for count, figures in reached.items()}
+    return Result("Scale: keys A and B in 4 partitions", table, [], remark, rates)
+
+
+def read_together(count: int) -> tuple[float, float, float]:
+    """Numbers a second from when all consumers read, and processor use of a consumer and Kafka."""
+    topic, group = backlog_of(SCALE, 4), uuid4().hex
+    with ExitStack() as stack:
+        sinks = [stack.enter_context(output()) for _ in range(count)]
+        consumers = [
+            stack.enter_context(ending(reader(OURS, topic, group, sink))) for sink, _ in sinks
+        ]
+        printed = [lines for _, lines in sinks]
+        watched = [*consumers, broker().kafka]
+        eventually(lambda: all(lines() for lines in printed), 60, *consumers)
+        begin, before = time.monotonic(), sum(lines() for lines in printed)
+        used = [cpu(one) for one in watched]
+        eventually(lambda: sum(lines() for lines in printed) >= SCALE, 300, *consumers)
+        seconds = time.monotonic() - begin
+        *each, kafka = (
+            100 * (cpu(one) - u) / seconds for one, u in zip(watched, used, strict=True)
+        )
+        return (SCALE - before) / seconds, statistics.mean(each), kafka
+
+
+def options() -> Result:
+    """Java's options for the two servers: start, memory, throughput."""
+    chosen = SERVER_OPTIONS
+    servers = {
+        f"**chosen: {' '.join(chosen)}, archive**": Bare(directory(), chosen, True),
+        "chosen, without archive": Bare(directory(), chosen),
+        "chosen and -Xmn24M": Bare(directory(), [*chosen, "-Xmn24M"], True),
+        "chosen, both compilers": Bare(directory(), chosen[:2], True),
+        "chosen, G1": Bare(directory(), [chosen[0], "-XX:+UseG1GC", chosen[2]], True),
+        "stock: -Xms1G -Xmx1G, G1, without archive": Bare(directory(), STOCK.split()),
+    }
+    for one in servers.values():
+        at_end.callback(one.kill)
+        if one.archive:
+            one.start().stop()  # it leaves the archive behind
+    runs = in_turn({name: lambda one=one: carried(one) for name, one in servers.items()})
+    table = [("", "ready, s", "MB, ready", "MB, after load", "written/s", "read/s")]
+    for name, figures in runs.items():
+        ready, before, after, written, read = map(statistics.median, zip(*figures, strict=True))
+        table.append(
+            (
+                name,
+                f"{ready:.2f}",
+                f"{before:.0f}",
+                f"{after:.0f}",
+                f"{written:,.0f}",
+                f"{read:,.0f}",
+            )
+        )
+    remark = f"Load: {LOAD:,} numbers, by confluent-kafka. Memory: ZooKeeper and Kafka."
+    return Result("Java's options", table, [], remark)
+
+
+def carried(one: Bare) -> tuple[float, ...]:
+    """Seconds to start, MB then and after a load, numbers written and read a second."""
+    begin = time.monotonic()
+    one.start()
+    ready, before, topic = time.monotonic() - begin, one.memory(), uuid4().hex
+    begin = time.monotonic()
+    fill(one.servers, topic, LOAD)
+    written = LOAD / (time.monotonic() - begin)
+    consumer = Consumer({"bootstrap.servers": one.servers, "group.id": "load"})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    begin, read = time.monotonic(), 0
+    while read < LOAD:
+        read += len(consumer.consume(10_000, 0.1))
+    read = LOAD / (time.monotonic() - begin)
+    consumer.close()
+    after = one.memory()
+    one.stop()
+    return ready, before, after, written, read
+
+
+def tests() -> Result:
+    """The whole of tests/run, all installed."""
+    begin = time.monotonic()
+    env = {name: value for name, value in os.environ.items() if name != "NUMBERS_TESTS"}
+    command = [PROJECT / "tests" / "run", "-q", "--durations=10", *["-k", "scale"] * QUICK]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=900)
+    minutes = (time.monotonic() - begin) / 60
+    slowest = re.findall(r"^([\d.]+)s (?:call|setup|teardown) +(\S+)", done.stdout, re.M)
+    table = [("s", "test"), *((seconds, name.split("::")[-1]) for seconds, name in slowest)]
+    marks = [at_most(6, minutes, "minutes")]
+    return Result("Tests", table, marks, done.stdout.strip().splitlines()[-1].strip("= "))
+
+
+ROWS = {
+    row.__name__: row
+    for row in (
+        start,
+        first,
+        options,
+        rest,
+        pace,
+        real,
+        close,
+        backlog,
+        growth,
+        speed,
+        scale,
+        tests,
+    )
+}
+
+# These wait most of the time, and so run at the same time.
+QUIET = {"rest", "pace", "real"}
+
+
+def main(*chosen: str) -> None:
+    """Run the rows, print what they reached, and write it down where all have run in full."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    names = [name for name in ROWS if name in chosen or not chosen]
+    if unknown := set(chosen) - set(names):
+        sys.exit(f"No such row: {', '.join(unknown)}. There are {', '.join(ROWS)}.")
+    whole = not chosen and not QUICK
+    if whole:
+        subprocess.run([PROJECT / "broker" / "install", "docs/requirements.txt"], check=True)
+    if "NUMBERS_TESTS" not in os.environ:
+        os.environ["NUMBERS_TESTS"] = uuid4().hex
+        program = Path(__file__).with_name("reaper.py")
+        command = [sys.executable, program, os.environ["NUMBERS_TESTS"]]
+        reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        at_end.callback(reaper.communicate)
+    begin = time.monotonic()
+    with at_end, ThreadPoolExecutor() as pool:
+        results: dict[str, Result | None] = {}
+        for name in names:
+            if name in QUIET and name not in results:
+                group = [name for name in names if name in QUIET]
+                broker()  # before several threads ask for it
+                results |= dict(zip(group, pool.map(attempt, group), strict=True))
+            elif name not in results:
+                results[name] = attempt(name)
+    minutes = (time.monotonic() - begin) / 60
+    text = report(results, minutes)
+    print(text)
+    if whole:
+        (PROJECT / "docs" / "benchmark.md").write_text(text)
+        if results["growth"] and results["scale"]:
+            draw(results["growth"].picture, results["scale"].picture)
+    sys.exit(not all(results.values()))
+
+
+def attempt(name: str) -> Result | None:
+    """The outcome of a row; None, and the reason on standard error, where it fails."""
+    begin = time.monotonic()
+    try:
+        return ROWS[name]()
+    except Exception:
+        traceback.print_exc()
+        return None
+    finally:
+        print(f"{name}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main(*(word for word in sys.argv[1:] if word != "--quick"))

@@ -1,0 +1,39 @@
+"""The benchmark's own parts: that it still runs, not what it measures."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from running import PROJECT
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def benchmark(*arguments: str) -> subprocess.CompletedProcess:
+    """The benchmark, run to its end."""
+    command = [sys.executable, PROJECT / "tests" / "benchmark.py", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=150)
+
+
+def test_the_quick_form_of_a_row_prints_its_marks_and_its_table():
+    done = benchmark("--quick", "growth", "close")
+    assert done.returncode == 0, done.stderr
+    for row, marks in (("growth", 1), ("close", 2)):
+        told = re.findall(
+            rf"^\| {row} +\| ≤ .* \| +(-?[\d.]+) +\| (?:yes|\*\*no\*\*) +\|$", done.stdout, re.M
+        )
+        assert len(told) == marks, done.stdout
+    for contender in (
+        "this project",
+        "the tutorials' loop",
+        "kafka-python, bare",
+        "confluent-kafka",
+    ):
+        assert re.search(rf"^\| {contender} +\|.*\d", done.stdout, re.M), done.stdout
+
+
+def test_a_row_that_does_not_exist_is_named_beside_those_that_do():
+    done = benchmark("backlogs")
+    assert done.returncode == 1
+    assert re.search(r"No such row: backlogs\. There are start, .*backlog, ", done.stderr), done
