@@ -224,7 +224,7 @@ def section(title: str) -> str:
 
 def blocks(title: str) -> list[str]:
     """What a section has to be typed into a shell."""
-    return re.findall(r"```\n(.*?)```", section(title), re.S)
+    return re.findall(r"```sh\n(.*?)```", section(title), re.S)
 
 
 def rows(title: str) -> list[list[str]]:

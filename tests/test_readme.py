@@ -1,0 +1,255 @@
+"""README.md, followed by a reader who types what it shows and compares what comes back.
+
+In README.md a block `sh` is typed, line by line, and a block `text` after it is what the screen
+then shows, figures aside; a line `>word` in it is typed at a program's own prompt. All others are
+parts of files. A comment before a block says how else it is treated:
+
+    <!-- each line in a terminal of its own -->
+    <!-- Ctrl-C in each terminal, the last one first -->
+    <!-- run by tests/test_launcher.py -->
+    <!-- not run: the reason -->
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from running import PROJECT, eventually
+from terminal import Machine, Terminal
+
+README = (PROJECT / "README.md").read_text()
+CAST, PICTURE = PROJECT / "docs" / "numbers.cast", PROJECT / "docs" / "numbers.gif"
+
+PART = re.compile(r"^ *<!-- (.*?) -->$|^( *)```(\w*)\n(.*?)^ *```$", re.M | re.S)
+
+# What fetches and starts things of its own, for minutes.
+ELSEWHERE = {"tests/run", ".venv/bin/python tests/benchmark.py"}
+
+# Seconds for a program to start or end, and for a screen to change, on a busy machine.
+PATIENCE = 60
+BLINK = 15
+
+
+def parts() -> Iterator[tuple[str, str, list[str]]]:
+    """Comment, language and lines of each block; of a comment that stands alone, only that."""
+    comment = ""
+    for note, indent, language, body in PART.findall(README):
+        if note:
+            if comment:
+                yield comment, "", []
+            comment = note
+            continue
+        yield comment, language, [line.removeprefix(indent) for line in body.splitlines()]
+        comment = ""
+    if comment:
+        yield comment, "", []
+
+
+class Reader:
+    """Somebody in an empty directory, with as many terminals as it takes."""
+
+    def __init__(self) -> None:
+        self.machine = Machine(BROKER_DATA="", HISTFILE="")
+        (self.machine.home / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
+        self.project = self.machine.home / "numbers"
+        self.terminals: list[Terminal] = []
+
+    def open(self) -> Terminal:
+        """A new terminal, in the project where there is one; its prompt is the last status."""
+        where = self.project if self.project.exists() else self.machine.home
+        shell = f"cd {where} && exec env PS1='\\n[$?] ' bash --norc --noprofile"
+        self.terminals.append(Terminal(self.machine, "sh", "-c", shell))
+        eventually(lambda: statuses(self.terminals[-1]), PATIENCE, "a prompt")
+        return self.terminals[-1]
+
+    def type(self, lines: list[str], each_alone: bool) -> None:
+        """Type commands; return when the last one is under way."""
+        for one in [one for one in self.terminals if at_prompt(one)]:
+            one.close()
+            self.terminals.remove(one)
+        terminal = None
+        for line in lines:
+            if terminal and not each_alone:
+                self.succeeds(terminal)
+            if not terminal or each_alone:
+                terminal = self.open()
+            if line.startswith("./") and not (self.project / ".venv").exists():
+                self.install()
+            self.enter(terminal, line.replace("<this repository>", f"'{PROJECT}'"))
+
+    def enter(self, terminal: Terminal, line: str) -> None:
+        terminal.type("-l", line)
+        terminal.type("Enter")
+
+    def install(self) -> None:
+        """What a first start would fetch, as tests/test_install.py shows; and uncommitted edits."""
+        (self.project / ".kafka").mkdir()
+        for installed in (".venv", ".kafka/jars"):
+            (self.project / installed).symlink_to(PROJECT / installed)
+        listed = ["git", "-C", PROJECT, "ls-files", "-z", "--modified", "--others"]
+        edited = subprocess.run([*listed, "--exclude-standard"], check=True, capture_output=True)
+        for name in filter(None, os.fsdecode(edited.stdout).split("\0")):
+            if (PROJECT / name).is_file():
+                (self.project / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(PROJECT / name, self.project / name)
+
+    def sees(self, lines: list[str]) -> None:
+        """Return when each line is on a screen; type the lines that have a prompt."""
+        for line in filter(None, lines):
+            if line.startswith(">"):
+                self.enter(self.prompting(), line[1:])
+            else:
+                pattern = as_pattern(line)
+                eventually(lambda p=pattern: self.on_screen(p), PATIENCE, repr(line), "in", self)
+
+    def prompting(self) -> Terminal:
+        """The terminal whose program asks for a line."""
+
+        def asking() -> list[Terminal]:
+            return [one for one in self.terminals if text(one).rstrip().endswith("\n>")]
+
+        return eventually(asking, PATIENCE, "a prompt > in", self)[0]
+
+    def on_screen(self, pattern: re.Pattern) -> bool:
+        return any(pattern.search(re.sub(r"[ \t]+", " ", text(one))) for one in self.terminals)
+
+    def succeeds(self, terminal: Terminal) -> None:
+        """Return when the command typed last has ended well."""
+        eventually(lambda: at_prompt(terminal), PATIENCE, "an end of", text(terminal))
+        assert statuses(terminal)[-1] == "0", text(terminal)
+
+    def interrupt(self) -> None:
+        """Ctrl-C in each terminal where something runs, the last one first."""
+        for one in [one for one in reversed(self.terminals) if not at_prompt(one)]:
+            one.type("C-c")
+            eventually(lambda one=one: at_prompt(one), PATIENCE, "an end of", self)
+            assert "Traceback" not in text(one), text(one)
+
+    def __repr__(self) -> str:
+        return "\n=====\n".join(text(one).strip() for one in self.terminals)
+
+
+def text(terminal: Terminal) -> str:
+    """All that a terminal shows and has shown, but for the echo of Ctrl-C."""
+    return terminal.glass("capture-pane", "-p", "-J", "-S", "-").replace("^C", "")
+
+
+def statuses(terminal: Terminal) -> list[str]:
+    """The exit statuses that its prompts tell, the last of which may still wait for a command."""
+    return re.findall(r"^\[(\d+)\] ", text(terminal) + " ", re.M)
+
+
+def at_prompt(terminal: Terminal) -> bool:
+    """Whether nothing runs in the terminal."""
+    return bool(re.search(r"^\[\d+\]\Z", text(terminal).rstrip(), re.M))
+
+
+def as_pattern(line: str) -> re.Pattern:
+    """A line as README.md shows it, whatever its figures; `…` stands for anything."""
+    line = re.escape(re.sub(r"[ \t]+", " ", line).strip()).replace("…", ".*")
+    line = re.sub(r"\d+", r"\\d+", line)
+    return re.compile(rf"(^|│) ?{line} ?($|│)", re.M)  # a line of the screen or of a tile
+
+
+@pytest.fixture
+def reader() -> Iterator[Reader]:
+    reader = Reader()
+    yield reader
+    reader.machine.close()
+
+
+@pytest.mark.timeout(300)
+def test_what_a_reader_copies_works_and_shows_what_is_shown(reader, ours_to_stop):
+    if not (PROJECT / ".git").exists():
+        pytest.skip("this is no clone, so it cannot be cloned")
+    for comment, language, lines in parts():
+        if comment.startswith("Ctrl-C"):
+            reader.interrupt()
+        if language == "text":
+            reader.sees(lines)
+        if language != "sh" or "\n".join(lines) in ELSEWHERE:
+            continue
+        if comment.startswith(("not run", "run by")):
+            continue
+        reader.type(lines, comment.startswith("each line"))
+        assert "Traceback" not in repr(reader), reader
+    reader.succeeds(reader.terminals[-1])
+    home = reader.machine.home
+    left = {str(one.relative_to(home)) for one in home.rglob("*") if one.is_file()}
+    # htop keeps its settings, as it does wherever it is used.
+    assert left - {"glass.conf", ".config/htop/htoprc"} == {".gitconfig"}
+    eventually(lambda: not [p for p in reader.machine.processes() if p.name() == "java"], 10)
+
+
+def test_each_block_says_what_it_is():
+    for comment, language, lines in parts():
+        assert language or not lines, f"a block without a language: {lines}"
+        known = r"not run: .+|run by tests/\S+|each line in a terminal|Ctrl-C in each terminal"
+        assert not comment or re.match(known, comment), comment
+
+
+@pytest.mark.parametrize("comment", [c for c, _, _ in parts() if c.startswith(("not", "run"))])
+def test_a_block_that_is_not_typed_is_run_elsewhere_or_says_why(comment):
+    where, _, reason = comment.partition(": ")
+    if where == "not run":
+        pytest.skip(reason)
+    assert (PROJECT / where.removeprefix("run by ")).is_file()
+
+
+def test_producer_a_is_shown_as_it_is():
+    (shown,) = (lines for _, language, lines in parts() if language == "python")
+    assert "\n".join(shown) + "\n" == (PROJECT / "producer_a.py").read_text()
+
+
+def test_each_link_inside_the_project_resolves():
+    links = re.findall(r"\]\(([^)\s]+)\)", README)
+    inside = [link for link in links if not re.match(r"\w+://", link)]
+    assert inside
+    broken = [link for link in inside if not (PROJECT / link.split("#")[0]).exists()]
+    assert not broken
+
+
+def recording() -> str:
+    """What the recorded terminal printed, without colours and movements of the cursor."""
+    _, *events = CAST.read_text().splitlines()
+    output = "".join(data for _, kind, data in map(json.loads, events) if kind == "o")
+    return re.sub(r"\x1b(\[[0-9;?>]*[a-zA-Z]|[()].|[=>78M])", "", output)
+
+
+def test_the_picture_shows_no_error_and_nobodys_machine():
+    shown = recording()
+    assert "Stopped." in shown
+    for wrong in ("Traceback", "ERROR", "FATAL", "command not found", "No such", "unknown command"):
+        assert wrong not in shown
+    assert not re.search(r"/root\b|/home/\w|/Users/\w", CAST.read_text())
+
+
+def test_in_the_picture_kafka_is_killed_and_no_number_is_missing(reader):
+    header, *events = map(json.loads, CAST.read_text().splitlines())
+    outputs = [data for _, kind, data in events if kind == "o"]
+    detached = next(n for n, output in enumerate(outputs) if "\x1b[?1049l" in output)
+    (reader.machine.home / "output").write_text("".join(outputs[:detached]))
+    size = header["width"], header["height"]
+    # A title after it all tells when all of it is drawn.
+    show = f"cat '{reader.machine.home}/output'; printf '\\033]2;drawn\\007'; exec sleep 1000"
+    screen = Terminal(reader.machine, "sh", "-c", show, size=size)
+    title = ("display-message", "-p", "#{pane_title}")
+    eventually(lambda: screen.glass(*title) == "drawn\n", BLINK, "the tiles after the outage")
+    lines = [line.split("│") for line in screen.screen().splitlines() if "│" in line]
+    for key, column in (("A", 0), ("B", 1)):
+        tile = "\n".join(line[column] for line in lines)
+        numbers = [int(number) for number in re.findall(rf"{key}: (\d+)  \(", tile)]
+        assert numbers == list(range(numbers[0], numbers[-1] + 1, 2))
+        assert "is back" in tile and len(numbers) > 5
+
+
+def test_the_picture_is_small_and_moves():
+    picture = PICTURE.read_bytes()
+    assert picture.startswith(b"GIF89a") and b"NETSCAPE2.0" in picture
+    assert len(picture) < 1_000_000
