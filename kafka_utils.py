@@ -281,6 +281,8 @@ def connect_kafka_consumer() -> KafkaConsumer:
     options = {"group_id": group, "auto_offset_reset": "none", "enable_auto_commit": False}
     # Ten seconds after it was killed its partitions go to another member of the group.
     options |= {"session_timeout_ms": 10_000, "heartbeat_interval_ms": 1_000}
+    # Each batch waits for its commit; the 500 that are usual make a backlog wait too often.
+    options |= {"max_poll_records": 2_000}
     consumer = connect(KafkaConsumer, TOPIC, **options, isolation_level="read_committed")
     # One that knows no partition when it joins its group may stay without for ever (3.0.12).
     while not (stop.is_set() or consumer._cluster.partitions_for_topic(TOPIC)):
@@ -584,7 +586,8 @@ class TellingManager(KafkaConnectionManager):
         if server in self.connected:
             self.connected.remove(server)
             self.lost.add(server)
-            say(f"Connection to {server} lost: {reason}. Trying until it is back.")
+            told = reason.partition(":")[0]  # without the hint at a setting: it worked with these
+            say(f"Connection to {server} lost: {told}. Trying until it is back.")
         elif server not in self.lost and final:
             self.give_up(SystemExit(f"Kafka at {server} cannot be used: {reason}."))
         elif server not in self.lost and self.awaited.get(server) != reason:

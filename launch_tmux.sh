@@ -62,10 +62,10 @@ start() {
   local python=.venv/bin/python monitor above below
   ! own_broker || "$python" -m broker check-ports
   monitor=$(command -v htop || command -v top)
-  # A command of a single word would go through the person's shell, hence "env". Where somebody
-  # else was faster with a session of this name, it must be ours.
+  # htop is not to write into the person's home. Where somebody else was faster with a session of
+  # this name, it must be ours.
   above=$(server new-session -d -s "$SESSION" -n "$SESSION" -P -F '#{pane_id}' \
-    env "$monitor" \; set-option -p @title "${monitor##*/}" \; \
+    env HTOPRC="$PWD/.kafka/htoprc" "$monitor" \; set-option -p @title "${monitor##*/}" \; \
     set-option @numbers-project "$PWD" \; set-option destroy-unattached off) || {
     running
     return

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 # Seconds that a former server gets to end before it counts as one that runs.
 PATIENCE = 30
 
-# Seconds that Kafka gets for its own shutdown; it takes about half a second.
-SHUTDOWN = 3
+# Seconds that Kafka gets for its own shutdown: half a second, and the writing of a class archive.
+SHUTDOWN = 6
 
 
 def directory() -> Path:

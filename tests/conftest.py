@@ -14,6 +14,9 @@ from uuid import uuid4
 import pytest
 from running import Broker, Running, script
 
+# The files that take longest go first: the last of all would keep one worker busy alone.
+LONGEST = " test_broker test_launcher test_on_a_cluster test_settings test_cluster test_readme "
+
 
 def pytest_addoption(parser) -> None:
     """`--full`: faults that last as long as they do in real life; `--seed`: the same by chance."""
@@ -46,11 +49,12 @@ def pytest_unconfigure(config) -> None:
 
 
 def pytest_collection_modifyitems(config, items) -> None:
-    """Leave the long run out unless `-m soak` asks for it."""
+    """Leave the long run out unless `-m soak` asks for it; put the files in a good order."""
     if "soak" not in config.option.markexpr:
         long = [item for item in items if item.get_closest_marker("soak")]
         items[:] = [item for item in items if item not in long]
         config.hook.pytest_deselected(items=long)
+    items.sort(key=lambda item: LONGEST.find(f" {item.path.stem} ") % len(LONGEST))
 
 
 @pytest.fixture(scope="session")

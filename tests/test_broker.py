@@ -114,7 +114,14 @@ def test_a_segment_cut_short_keeps_every_whole_batch_before_the_cut(own_broker, 
 
 
 @pytest.mark.timeout(150)
-@pytest.mark.parametrize("share", [0, 0.2, 0.9], ids=["all", "most", "end"])
+@pytest.mark.parametrize(
+    "share",
+    [
+        pytest.param(0, id="all", marks=pytest.mark.usefixtures("only_full")),
+        pytest.param(0.2, id="most"),
+        pytest.param(0.9, id="end", marks=pytest.mark.usefixtures("only_full")),
+    ],
+)
 def test_a_zookeeper_log_cut_short_loses_nothing_that_kafka_stored(own_broker, topic, share):
     own_broker.start()
     write(own_broker.servers, topic, range(10))

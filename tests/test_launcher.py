@@ -207,6 +207,7 @@ def test_stop_leaves_no_process_port_or_session(machine):
     assert not machine.has_session()
     wait_for_nothing(machine, 1)
     assert time.monotonic() - begin < 10
+    assert not (machine.home / ".config").exists()  # where htop keeps its settings
 
 
 def test_stop_ends_in_ten_seconds_what_hangs_or_is_dead(machine):

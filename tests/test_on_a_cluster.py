@@ -363,7 +363,9 @@ def test_a_line_that_only_got_capitals_is_answered_with_its_variable(runs):
         assert answer.startswith(option)
 
 
-@pytest.mark.parametrize("way", ["LOGIN", "MUTUAL"])
+@pytest.mark.parametrize(
+    "way", ["LOGIN", pytest.param("MUTUAL", marks=pytest.mark.usefixtures("only_full"))]
+)
 def test_java_and_librdkafka_by_their_lines_and_ours_by_variables_read_and_write_the_same(
     way, kraft, topic, start, runs, tmp_path
 ):

@@ -12,6 +12,9 @@ from account import cpu
 from proxy import Proxy
 from running import Broker, Running, hold, script
 
+# Of interest when kafka-python changes, and that takes `--full` anyway.
+pytestmark = pytest.mark.usefixtures("only_full")
+
 # The scripts, and what takes a way round away before they run.
 PRODUCE = "from producer_utils import produce; produce(0.2)"
 CONSUME = "from consumer_c import consume; consume()"
