@@ -24,7 +24,7 @@ CONSOLE_COMMANDS = {
 }
 
 # For a small server on a shared machine; measured by tests/benchmark.py.
-SERVER_OPTIONS = ["-Xmx256M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+SERVER_OPTIONS = ["-Xmx256M", "-Xmn24M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 
 def main(command: str = "", *arguments: str) -> None:

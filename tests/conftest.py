@@ -49,11 +49,14 @@ def pytest_unconfigure(config) -> None:
 
 
 def pytest_collection_modifyitems(config, items) -> None:
-    """Leave the long run out unless `-m soak` asks for it; put the files in a good order."""
+    """Leave out what nobody asked for; put the files in a good order."""
     if "soak" not in config.option.markexpr:
         long = [item for item in items if item.get_closest_marker("soak")]
         items[:] = [item for item in items if item not in long]
         config.hook.pytest_deselected(items=long)
+    for item in items:
+        if item.get_closest_marker("full") and not config.option.full:
+            item.add_marker(pytest.mark.skip(reason="only with --full"))
     items.sort(key=lambda item: LONGEST.find(f" {item.path.stem} ") % len(LONGEST))
 
 
@@ -61,13 +64,6 @@ def pytest_collection_modifyitems(config, items) -> None:
 def full(request) -> bool:
     """Whether faults are to have their full length."""
     return request.config.getoption("--full")
-
-
-@pytest.fixture
-def only_full(full) -> None:
-    """Leave out, in the ordinary run, what has a shorter relative there."""
-    if not full:
-        pytest.skip("only with --full")
 
 
 @pytest.fixture(scope="session")

@@ -117,9 +117,9 @@ def test_a_segment_cut_short_keeps_every_whole_batch_before_the_cut(own_broker, 
 @pytest.mark.parametrize(
     "share",
     [
-        pytest.param(0, id="all", marks=pytest.mark.usefixtures("only_full")),
+        pytest.param(0, id="all", marks=pytest.mark.full),
         pytest.param(0.2, id="most"),
-        pytest.param(0.9, id="end", marks=pytest.mark.usefixtures("only_full")),
+        pytest.param(0.9, id="end", marks=pytest.mark.full),
     ],
 )
 def test_a_zookeeper_log_cut_short_loses_nothing_that_kafka_stored(own_broker, topic, share):

@@ -63,7 +63,8 @@ def test_the_leader_moved_by_hand_costs_nothing(cluster, trio, topic, full):
     trio.end()
 
 
-def test_a_rolling_restart_costs_nothing(only_full, cluster, trio, topic):
+@pytest.mark.full
+def test_a_rolling_restart_costs_nothing(cluster, trio, topic):
     for _ in range(5):
         for number in range(3):
             cluster.stop(number)
@@ -94,7 +95,8 @@ def test_two_of_three_killed_and_back_cost_nothing_and_nobody_spins(cluster, tri
     trio.end()
 
 
-def test_the_coordinator_of_the_group_killed_costs_nothing(only_full, cluster, trio, topic):
+@pytest.mark.full
+def test_the_coordinator_of_the_group_killed_costs_nothing(cluster, trio, topic):
     coordinator = cluster.coordinator(topic)
     cluster.kafkas[coordinator].kill()
     hold(20)

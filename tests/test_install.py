@@ -98,7 +98,8 @@ def test_two_at_once_do_not_hurt_each_other(copy, install):
 
 
 @pytest.mark.timeout(120)
-def test_a_broken_environment_is_made_anew(only_full, copy, install):
+@pytest.mark.full
+def test_a_broken_environment_is_made_anew(copy, install):
     (copy / ".venv").unlink()
     assert install(["requirements.txt"]).ended(60) == 0
     (errors,) = copy.glob(".venv/lib/*/site-packages/kafka/errors.py")

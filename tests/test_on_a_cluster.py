@@ -144,7 +144,8 @@ def test_with_the_least_rights_no_number_is_lost_while_a_broker_is_killed(kraft,
     account_for(kraft, [a, b, c], topic)
 
 
-def test_all_brokers_killed_at_once_and_back_cost_nothing(only_full, kraft, start, topic):
+@pytest.mark.full
+def test_all_brokers_killed_at_once_and_back_cost_nothing(kraft, start, topic):
     kraft.create(topic)
     a, b, c = three(kraft, start, topic)
     for kafka in kraft.kafkas:
@@ -363,9 +364,7 @@ def test_a_line_that_only_got_capitals_is_answered_with_its_variable(runs):
         assert answer.startswith(option)
 
 
-@pytest.mark.parametrize(
-    "way", ["LOGIN", pytest.param("MUTUAL", marks=pytest.mark.usefixtures("only_full"))]
-)
+@pytest.mark.parametrize("way", ["LOGIN", pytest.param("MUTUAL", marks=pytest.mark.full)])
 def test_java_and_librdkafka_by_their_lines_and_ours_by_variables_read_and_write_the_same(
     way, kraft, topic, start, runs, tmp_path
 ):

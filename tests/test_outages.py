@@ -47,7 +47,8 @@ def trio(broker, topic) -> Iterator[Trio]:
         trio.kill()
 
 
-def test_a_broker_that_is_stopped_and_started_again_costs_nothing(only_full, broker, trio):
+@pytest.mark.full
+def test_a_broker_that_is_stopped_and_started_again_costs_nothing(broker, trio):
     broker.kafka.stop(signal.SIGTERM, 20)
     broker.start(*OVERRIDES)
     trio.flowing()
@@ -63,7 +64,8 @@ def test_a_broker_killed_for_half_a_minute_costs_nothing_and_nobody_spins(broker
     trio.end()
 
 
-def test_ten_kills_in_a_row_cost_nothing(only_full, broker, trio):
+@pytest.mark.full
+def test_ten_kills_in_a_row_cost_nothing(broker, trio):
     for _ in range(10):
         broker.kafka.kill()
         broker.kafka = broker.command("kafka-server-start", *OVERRIDES)
@@ -82,7 +84,8 @@ def test_a_paused_broker_costs_nothing_and_nobody_spins(broker, trio, full):
     trio.end()
 
 
-def test_numbers_flow_on_without_zookeeper_and_after_it_is_back(only_full, broker, trio):
+@pytest.mark.full
+def test_numbers_flow_on_without_zookeeper_and_after_it_is_back(broker, trio):
     broker.zookeeper.kill()
     hold(30)  # longer than its sessions
     trio.flowing()
@@ -93,7 +96,8 @@ def test_numbers_flow_on_without_zookeeper_and_after_it_is_back(only_full, broke
     trio.end()
 
 
-def test_both_servers_killed_cost_nothing(only_full, broker, trio):
+@pytest.mark.full
+def test_both_servers_killed_cost_nothing(broker, trio):
     with calm(*trio.all):
         broker.kafka.kill()
         broker.zookeeper.kill()
@@ -121,7 +125,8 @@ def small_disk(own_broker) -> Iterator[Broker]:
         subprocess.run(["umount", str(disk)], check=True, timeout=20)
 
 
-def test_a_full_log_directory_costs_nothing_once_there_is_room(only_full, small_disk, topic):
+@pytest.mark.full
+def test_a_full_log_directory_costs_nothing_once_there_is_room(small_disk, topic):
     broker = small_disk.start()
     trio = Trio(broker.servers, topic, 0.02)
     try:

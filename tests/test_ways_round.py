@@ -13,7 +13,7 @@ from proxy import Proxy
 from running import Broker, Running, hold, script
 
 # Of interest when kafka-python changes, and that takes `--full` anyway.
-pytestmark = pytest.mark.usefixtures("only_full")
+pytestmark = pytest.mark.full
 
 # The scripts, and what takes a way round away before they run.
 PRODUCE = "from producer_utils import produce; produce(0.2)"
