@@ -333,6 +333,7 @@ def poll(
     """
     known: set[TopicPartition] | None = None
     handed_out: dict[TopicPartition, int] = {}  # the next offset of each partition
+    generation = None
     while not stop.is_set():
         try:
             batches = consumer.poll(timeout_ms=int(GLANCE * 1000))
@@ -347,6 +348,10 @@ def poll(
             continue
         known = announce(consumer, batches, known)
         forget_foreign(consumer, handed_out, printed)
+        group = consumer.group_metadata()
+        if group.state == MemberState.STABLE and group.generation_id != generation:
+            generation = group.generation_id
+            catch_up(consumer, handed_out)
         commit(consumer, printed)
         for partition, records in batches.items():
             if partition in printed:  # a new assignment forgets that it is paused
@@ -385,6 +390,17 @@ def reposition(consumer: KafkaConsumer, error: KafkaError, handed_out: dict, pri
         consumer.seek_to_beginning(partition)
         handed_out.pop(partition, None)
         printed.pop(partition, None)
+
+
+def catch_up(consumer: KafkaConsumer, handed_out: dict[TopicPartition, int]) -> None:
+    """Count as handed out what another member committed while it had our partition.
+
+    3.0.12 lets a partition that comes back go on from its old position (assign_from_subscribed).
+    """
+    for partition in handed_out:
+        with suppress(KafkaError):
+            committed = consumer.committed(partition, timeout_ms=1_000)
+            handed_out[partition] = max(handed_out[partition], committed or 0)
 
 
 def commit(consumer: KafkaConsumer, printed: dict[TopicPartition, int]) -> None:
