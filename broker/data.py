@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PATIENCE = 30
 
 # Seconds that Kafka gets for its own shutdown: half a second, and the writing of a class archive.
-SHUTDOWN = 6
+SHUTDOWN = 8
 
 
 def directory() -> Path:
