@@ -7,7 +7,7 @@ from account import calm
 from cluster import Cluster
 from running import hold
 from soak import soak
-from trio import Trio
+from trio import BACK, Trio
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
@@ -46,7 +46,7 @@ def test_the_leader_of_the_partition_killed_costs_nothing(cluster, trio, topic):
     with calm(*trio.all):
         cluster.kafkas[leader].kill()
         hold(7)  # six seconds until it counts as dead
-    trio.flowing()
+    trio.flowing(3 * BACK)  # it may have been the controller, too
     assert cluster.leader(topic) != leader
     cluster.start_kafka(leader)
     cluster.wait(leader)
