@@ -37,7 +37,7 @@ try:
     from kafka.structs import MemberState, TopicPartition
 except ImportError as error:
     sys.exit(
-        f"kafka-python is missing or too old ({error}):"
+        f"kafka-python is missing or of another release ({error}):"
         f" {sys.executable} -m pip install -r requirements.txt"
     )
 
@@ -506,9 +506,10 @@ def ensure_topic(admin: KafkaAdminClient) -> None:
     said = False
     while not stop.is_set():
         (topic,) = admin.describe_topics([TOPIC])
-        if topic["error_code"] == 0:
+        error = errors.for_code(topic["error_code"])
+        if error is errors.NoError:
             return
-        if topic["error_code"] == errors.UnknownTopicOrPartitionError.errno:
+        if error is errors.UnknownTopicOrPartitionError:
             try:
                 admin.create_topics([TOPIC])
             except errors.TopicAlreadyExistsError:
@@ -517,8 +518,8 @@ def ensure_topic(admin: KafkaAdminClient) -> None:
                 if not said:
                     say(f"Waiting to make topic {NAMED}: too few brokers for its copies.")
                 said = True
-        elif topic["error_code"] == errors.TopicAuthorizationFailedError.errno:
-            raise errors.TopicAuthorizationFailedError(TOPIC)
+        elif not error.retriable:
+            raise error(TOPIC)
         stop.wait(GLANCE)
 
 
@@ -632,6 +633,7 @@ CLOSED = "it closed the connection: not ready yet, or see KAFKA_SECURITY_PROTOCO
 MEANINGS = (
     ("CreateTopics", f"{NO_TOPIC}: ask for the topic, or for the right Create on it", True),
     ("TopicAuthorization", f"{DENIED} Write (a producer) or Read (a consumer) on {NAMED}", True),
+    ("InvalidTopic", f"Kafka allows no topic of the name {NAMED}: see KAFKA_TOPIC", True),
     ("GroupAuthorization", f"{DENIED} Read on the group of the consumer, see KAFKA_GROUP_ID", True),
     # What a user who may write nowhere is told; Kafka before 2.8 asks for IdempotentWrite too.
     ("ClusterAuthorization", f"{DENIED} Write on {NAMED}", True),

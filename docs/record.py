@@ -48,13 +48,15 @@ def main() -> None:
     standard = {"BROKER_PORT": "", "ZOOKEEPER_PORT": "", "BROKER_DATA": ""}
     machine = Machine(**standard, BASH_SILENCE_DEPRECATION_WARNING="1")
     try:
-        machine.env["HTOPRC"] = str(machine.home / "htoprc")
-        machine.env["JDK_JAVA_OPTIONS"] = f"-Duser.home={machine.home}"  # ZooKeeper logs it
-        (machine.home / "htoprc").write_text(HTOPRC)
+        # What ZooKeeper says of the machine and its user is nobody's business.
+        loud = ("ZooKeeper", "server.ZooKeeperServer", "Environment")
+        quiet = [f"-Dorg.slf4j.simpleLogger.log.org.apache.zookeeper.{name}=warn" for name in loud]
+        machine.env["JDK_JAVA_OPTIONS"] = " ".join(quiet)
         (machine.home / ".tmux.conf").write_text(TMUX_CONF)
         project = machine.home / "numbers"
         subprocess.run(["git", "clone", "--quiet", PROJECT, project], check=True)
         subprocess.run([project / "broker" / "install", "tmux", "htop"], check=True)
+        (project / ".kafka" / "htoprc").write_text(HTOPRC)
         shell = f"cd {project} && exec env PS1='$ ' bash --norc --noprofile"
         recorder = (BIN / "asciinema", "rec", "--quiet", "--overwrite", "--command", shell, CAST)
         recording = f"{shlex.join(map(str, recorder))}; touch {machine.home}/recorded"

@@ -103,3 +103,10 @@ def test_a_second_ctrl_c_ends_a_producer_at_once(own_broker, terminals):
     hold(0.5)
     one.type(b"\x03")
     assert one.ended(0.5) == 1
+
+
+def test_a_topic_that_kafka_does_not_allow_is_named(run):
+    one = run("producer_a.py", topic="my numbers")
+    assert one.ended(10) == 1
+    (said,) = one.err
+    assert 'no topic of the name "my numbers"' in said and "KAFKA_TOPIC" in said
