@@ -419,7 +419,9 @@ def in_order(written: dict[str, list[int]]):
 def count_twice(run: Soak, report: Report) -> None:
     """Numbers printed twice by the reason, and the longest stretch of them."""
     first: dict[tuple[str, int], Running] = {}
-    stretches: Counter = Counter()
+    stretches: Counter = Counter()  # one after the other, by why, key, by whom and where it begins
+    begins: dict[tuple, int] = {}
+    lasts: dict[tuple, int] = {}
     lines = sorted(
         (when, one.process.pid, place, one)
         for one in run.all_consumers()
@@ -432,12 +434,16 @@ def count_twice(run: Soak, report: Report) -> None:
         if pair in first:
             why = reason(run, first[pair], one)
             report.twice[why] += 1
-            stretches[why, pair[0], first[pair].process.pid, pid] += 1
+            between = why, pair[0], first[pair].process.pid, pid
+            if pair[1] != lasts.get(between, -1) + 2:
+                begins[between] = pair[1]
+            lasts[between] = pair[1]
+            stretches[(*between, begins[between])] += 1
         first.setdefault(pair, one)
     report.counts["printed twice, longest stretch"] = max(stretches.values(), default=0)
     for stretch, length in stretches.items():
         if stretch[0] == "unknown" or length > BATCH:
-            report.wrong.append(f"{length} printed twice (why, key, by whom): {stretch}")
+            report.wrong.append(f"{length} printed twice (why, key, by whom, from): {stretch}")
 
 
 def reason(run: Soak, former: Running, latter: Running) -> str:
