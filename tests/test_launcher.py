@@ -382,6 +382,7 @@ def test_settings_reach_the_trio_and_secrets_show_nowhere(started, new_machine, 
 # Where it is started from
 
 
+@pytest.mark.full
 def test_it_runs_through_a_link_in_a_directory_with_spaces(machine):
     project = machine.home / "two  words" / "my project"
     private = shutil.ignore_patterns(".git", ".venv", ".kafka", ".*_cache", "__pycache__")
