@@ -330,6 +330,7 @@ def test_own_tmux_and_its_options_stay_as_they_were(started, new_machine):
     assert machine.tiles()["Producer B"].dead
     assert "B: 1 " in machine.text("Producer B")
     terminal.type("C-a", ":")
+    eventually(lambda: re.search(r"^:", terminal.screen(), re.M), BLINK, "tmux's prompt")
     terminal.type("respawnp -t .3", "Enter")
     eventually(lambda: not machine.tiles()["Producer B"].dead, BLINK, "the producer to run again")
     assert machine.tiles()["Producer B"].pid != former
