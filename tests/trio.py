@@ -51,11 +51,11 @@ class Trio:
                 f" {self.all}"
             ) from None
 
-    def end(self, twice_allowed: int = 0) -> None:
+    def end(self) -> None:
         """Stop the producers, account for every number, stop the consumer."""
         for one in self.producers:
             assert one.stop() == 0, one
-        account.account(self.producers, self.consumers, self.servers, self.topic, twice_allowed)
+        account.account(self.producers, self.consumers, self.servers, self.topic)
         for one in self.consumers:
             assert one.process.poll() is not None or one.stop() == 0, one
 
