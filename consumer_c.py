@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import sys
 from functools import lru_cache
 
@@ -12,7 +11,6 @@ from kafka_utils import (
     KafkaConsumer,
     KafkaError,
     close_kafka_consumer,
-    commit,
     connect_kafka_consumer,
     describe,
     output_lost,
@@ -21,8 +19,6 @@ from kafka_utils import (
     show,
     stop_on_signals,
 )
-
-NUMBER = re.compile(rb"-?[0-9]+")
 
 
 def consume() -> None:
@@ -52,29 +48,27 @@ def consume() -> None:
 
 
 def read_messages(consumer: KafkaConsumer) -> None:
-    """Print each number that comes, as a line `key: value`, until stopped; commit what is printed.
+    """Print each number that comes, as a line `key: value`, until stopped; poll() commits it then.
 
     Raises OSError of the output, and KafkaError where going on is of no use or the last numbers
     could not be committed.
     """
-    printed: dict = {}  # what is to be committed: the next offset of each partition
     skipped = 0
-    for partition, records in poll(consumer, printed):
+    for records in poll(consumer):
         lines = [to_line(record) for record in records]
         show([line for line in lines if line])
         skipped += lines.count("")
-        printed[partition] = records[-1].offset + 1
-        commit(consumer, printed)
     if skipped:
         say(f"{skipped} skipped: not a number.")
 
 
 def to_line(record: ConsumerRecord) -> str:
     """`key: value` of a number; nothing for any other record, which is named on standard error."""
-    if record.value is not None and NUMBER.fullmatch(record.value):
-        return f"{origin(record.key)}: {record.value.decode()}"
-    value = "no value" if record.value is None else printable(record.value[:40]) or "an empty value"
-    say(f"Skipped partition {record.partition}, offset {record.offset}, not a number: {value}")
+    value = record.value
+    if value is not None and value.removeprefix(b"-").isdigit():
+        return f"{origin(record.key)}: {value.decode()}"
+    found = "no value" if value is None else printable(value[:40]) or "an empty value"
+    say(f"Skipped partition {record.partition}, offset {record.offset}, not a number: {found}")
     return ""
 
 

@@ -282,7 +282,7 @@ def connect_kafka_consumer() -> KafkaConsumer:
     # Ten seconds after it was killed its partitions go to another member of the group.
     options |= {"session_timeout_ms": 10_000, "heartbeat_interval_ms": 1_000}
     # Each batch waits for its commit; the 500 that are usual make a backlog wait too often.
-    options |= {"max_poll_records": 2_000}
+    options |= {"max_poll_records": 5_000}
     consumer = connect(KafkaConsumer, TOPIC, **options, isolation_level="read_committed")
     # One that knows no partition when it joins its group may stay without for ever (3.0.12).
     while not (stop.is_set() or consumer._cluster.partitions_for_topic(TOPIC)):
@@ -321,18 +321,17 @@ def close_kafka_consumer(consumer: KafkaConsumer) -> None:
         consumer.close(autocommit=False, timeout_ms=300)
 
 
-def poll(
-    consumer: KafkaConsumer, printed: dict[TopicPartition, int]
-) -> Iterator[tuple[TopicPartition, list[ConsumerRecord]]]:
-    """Batches of records, partition by partition, until `stop` is set.
+def poll(consumer: KafkaConsumer) -> Iterator[list[ConsumerRecord]]:
+    """Batches of records, each of one partition, until `stop` is set.
 
-    `printed` holds the next offset of each partition that still waits to be committed: it is
-    committed when that is possible again. No record is handed out a second time, though the group
-    may go back to what was committed last. Raises KafkaError where going on is of no use, or
-    where `printed` could not be committed at the end.
+    A batch counts as printed when the next one is asked for: then it is committed, or tried again
+    as long as that is not possible. No record is handed out a second time, though the group may go
+    back to what was committed last. Raises KafkaError where going on is of no use, or where the
+    last numbers could not be committed at the end.
     """
     known: set[TopicPartition] | None = None
     handed_out: dict[TopicPartition, int] = {}  # the next offset of each partition
+    printed: dict[TopicPartition, int] = {}  # the same where it still waits to be committed
     generation = None
     while not stop.is_set():
         try:
@@ -361,8 +360,9 @@ def poll(
             if records[0].offset < due:
                 records = [record for record in records if record.offset >= due]
             if records and not stop.is_set():
-                yield partition, records
-                handed_out[partition] = records[-1].offset + 1
+                yield records
+                handed_out[partition] = printed[partition] = records[-1].offset + 1
+                commit(consumer, printed)
         # What cannot be committed now must not grow: only one batch may come a second time.
         uncommitted = printed.keys() & consumer.assignment()
         consumer.pause(*uncommitted)

@@ -23,7 +23,7 @@ TOPIC = "soak"
 PARTITIONS = 4  # with fewer both keys would share one, and a consumer would have nothing to do
 
 # What a poll() hands out of one partition at most: what a consumer may print a second time.
-BATCH = 2_000
+BATCH = 5_000
 
 # Each kind of fault, with the shortest and longest time in seconds until it is over.
 KINDS = {
