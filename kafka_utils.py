@@ -12,6 +12,7 @@ import sys
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 try:
+    import gc
     import math
     import os
     import queue
@@ -494,6 +495,7 @@ def connect(client: type[Client], *topics: str, **options: object) -> Client:
             result = made.get(timeout=GLANCE)
             if isinstance(result, SystemExit):
                 raise result
+            gc.freeze()  # looking at all this again and again took a twentieth of a backlog's time
             return result
     raise KeyboardInterrupt
 

@@ -146,7 +146,7 @@ def watch(one: Running, lines: Callable[[], int], count: int) -> Read:
         first = first or (seen and (seen, time.monotonic()))
         with suppress(psutil.Error):
             memory = max(memory, psutil.Process(one.process.pid).memory_info().rss / 1e6)
-        time.sleep(0.005)
+        time.sleep(0.02)
     end = time.monotonic()
     before, begin = first or (0, one.started)
     return Read(end - one.started, (seen - before) / (end - begin), memory)
