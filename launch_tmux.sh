@@ -74,11 +74,11 @@ start() {
   { appearance && environment; } | tmux source-file -
   # 200 columns and 50 rows, whatever terminals there are, make equal tiles of 66 and 24.
   server resize-window -t "$above" -x 200 -y 50
-  below=$(tile 'Producer A' -vf 24 "$above" "$python" producer_a.py)
   if own_broker; then
     tile ZooKeeper -hb 66 "$above" "$python" -m broker zookeeper-server-start >/dev/null
     tile Kafka -hb 66 "$above" "$python" -m broker kafka-server-start >/dev/null
   fi
+  below=$(tile 'Producer A' -vf 24 "$above" "$python" producer_a.py)
   below=$(tile 'Producer B' -h 133 "$below" "$python" producer_b.py)
   below=$(tile 'Consumer C' -h 66 "$below" "$python" consumer_c.py)
   server select-pane -t "$below"
