@@ -283,7 +283,8 @@ def connect_kafka_consumer() -> KafkaConsumer:
     # Ten seconds after it was killed its partitions go to another member of the group.
     options |= {"session_timeout_ms": 10_000, "heartbeat_interval_ms": 1_000}
     # Each batch waits for its commit; the 500 that are usual make a backlog wait too often.
-    options |= {"max_poll_records": 5_000}
+    # A fetch that waits at a partition with nothing in it holds up the others of that broker.
+    options |= {"max_poll_records": 5_000, "fetch_max_wait_ms": 250}
     consumer = connect(KafkaConsumer, TOPIC, **options, isolation_level="read_committed")
     # One that knows no partition when it joins its group may stay without for ever (3.0.12).
     while not (stop.is_set() or consumer._cluster.partitions_for_topic(TOPIC)):

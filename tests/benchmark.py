@@ -59,7 +59,7 @@ from broker.__main__ import SERVER_OPTIONS
 
 # How much of everything: in full, and quickly.
 BACKLOG = (1_000_000, 20_000)[QUICK]  # numbers that wait to be printed
-SCALE = (1_000_000, 300_000)[QUICK]  # the same; fewer, and one consumer reads all before two do
+SCALE = (1_000_000, 100_000)[QUICK]  # the same, in two of four partitions
 GROWTH = ((10_000, 100_000, 1_000_000, 5_000_000), (2_000, 20_000))[QUICK]
 SPEED = (200_000, 20_000)[QUICK]  # numbers that are sent as fast as it goes ...
 FLUSHED = (5_000, 2_000)[QUICK]  # ... and by the loop that flushes after each
@@ -509,24 +509,34 @@ def scale() -> Result:
 
 
 def read_together(count: int) -> tuple[float, float, float]:
-    """Numbers a second from when all consumers read, and processor use of a consumer and Kafka."""
-    topic, group = backlog_of(SCALE, 4), uuid4().hex
+    """Numbers a second by consumers that begin together, processor use of a consumer and Kafka."""
+    topic, group = new_topic(4), uuid4().hex
     with ExitStack() as stack:
         sinks = [stack.enter_context(output()) for _ in range(count)]
         consumers = [
             stack.enter_context(ending(reader(OURS, topic, group, sink))) for sink, _ in sinks
         ]
-        printed = [lines for _, lines in sinks]
+        eventually(lambda: shares(group) == [4 // count] * count, 60, *consumers)
+        for one in consumers:
+            one.send(signal.SIGSTOP)
+        fill(broker().servers, topic, SCALE)
         watched = [*consumers, broker().kafka]
-        eventually(lambda: all(lines() for lines in printed), 60, *consumers)
-        begin, before = time.monotonic(), sum(lines() for lines in printed)
-        used = [cpu(one) for one in watched]
-        eventually(lambda: sum(lines() for lines in printed) >= SCALE, 300, *consumers)
+        used, begin = [cpu(one) for one in watched], time.monotonic()
+        for one in consumers:
+            one.send(signal.SIGCONT)
+        eventually(lambda: sum(lines() for _, lines in sinks) >= SCALE, 300, *consumers)
         seconds = time.monotonic() - begin
         *each, kafka = (
             100 * (cpu(one) - u) / seconds for one, u in zip(watched, used, strict=True)
         )
-        return (SCALE - before) / seconds, statistics.mean(each), kafka
+        return SCALE / seconds, statistics.mean(each), kafka
+
+
+def shares(group: str) -> list[int]:
+    """How many partitions each member of a group has."""
+    client = administrator(broker().servers)
+    members = client.describe_consumer_groups([group])[group].result(20).members
+    return [len(one.assignment.topic_partitions) for one in members]
 
 
 def options() -> Result:
