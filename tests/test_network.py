@@ -28,7 +28,7 @@ BACK = {"cut": 10, "hold": 10, "mute": 10}
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory, request) -> Iterator[dict[str, Proxy]]:
     """A broker that each fault has a listener of its own at, behind a proxy."""
-    faults = [*INTERRUPTIONS, *NUISANCES, *NOT_KAFKA]
+    faults = [*STARTS, *INTERRUPTIONS, *NUISANCES, *NOT_KAFKA]
     proxies = {fault: Proxy() for fault in faults}
     broker = Broker(tmp_path_factory.mktemp("broker behind proxies"))
     for proxy, port in zip(proxies.values(), free_ports(len(faults)), strict=True):
@@ -117,6 +117,17 @@ def nobody_there(trio: Trio, full: bool) -> None:
     trio.settle()
 
 
+def unanswered(trio: Trio, full: bool) -> None:
+    """The network fails at the first request of each producer, which is not answered."""
+    for one in trio.all[:2]:
+        one.said("lost: no answer. Trying", 20)
+    trio.proxy.turn("pass")
+    for _ in range(4):
+        trio.go_on(10)
+    trio.settle()
+
+
+STARTS = {"first": unanswered}
 INTERRUPTIONS = dict.fromkeys(("cut", "hold", "reset"), interrupted)
 NUISANCES = dict.fromkeys(("delay", "drip"), worse)
 NOT_KAFKA = dict.fromkeys(("close", "mute", "http"), nobody_there)
@@ -125,7 +136,7 @@ NOT_KAFKA = dict.fromkeys(("close", "mute", "http"), nobody_there)
 @pytest.fixture(scope="module")
 def outcome(request, proxied, full) -> Iterator[dict[str, Future]]:
     """The outcome of every fault that is to be tested, some at the same time."""
-    cases = INTERRUPTIONS | NUISANCES | NOT_KAFKA
+    cases = STARTS | INTERRUPTIONS | NUISANCES | NOT_KAFKA
     wanted = [
         item.callspec.params["fault"]
         for item in request.session.items
@@ -134,10 +145,15 @@ def outcome(request, proxied, full) -> Iterator[dict[str, Future]]:
     with ExitStack() as stack, ThreadPoolExecutor(TOGETHER) as pool:
 
         def run(fault: str) -> None:
-            proxied[fault].turn(fault if fault in NOT_KAFKA else "pass")
+            proxied[fault].turn(fault if fault in STARTS | NOT_KAFKA else "pass")
             cases[fault](Trio(proxied[fault], proxied[""].servers, fault, stack), full)
 
         yield {fault: pool.submit(run, fault) for fault in cases if fault in wanted}
+
+
+@pytest.mark.parametrize("fault", STARTS)
+def test_a_first_request_without_an_answer_costs_no_number(outcome, fault):
+    outcome[fault].result()
 
 
 @pytest.mark.parametrize("fault", INTERRUPTIONS)

@@ -21,6 +21,7 @@ CONSUME = "from consumer_c import consume; consume()"
 IMPATIENT = "import kafka_utils; del kafka_utils.PatientClient.connection_delay"
 RESTLESS = "import kafka_utils; kafka_utils.keep_calm = lambda consumer: None"
 EAGER = "import kafka_utils; del kafka_utils.TellingManager.reset_backoff"
+GIVING_UP = "import kafka_utils; del kafka_utils.PatientClient.send"
 TRUSTING = "import kafka_utils; kafka_utils.WORDS.clear()"
 ENDLESS = """
 from kafka.net.transport import KafkaSSLTransport as Transport
@@ -85,6 +86,13 @@ def test_at_a_port_that_accepts_and_closes_a_producer_spins(broker, proxy, start
     proxy.turn("close")
     with ThreadPoolExecutor() as pool:
         assert all(pool.map(busy, ways, (5, 5))), ways
+
+
+def test_a_producer_gives_up_a_first_request_without_an_answer(broker, proxy, start):
+    proxy.turn("first")
+    one = start(proxy.address, PRODUCE, GIVING_UP)
+    assert one.ended(20) == 1, one
+    assert one.find("Number 0 was not accepted"), one
 
 
 def test_in_a_silent_network_some_members_of_groups_spin(broker, proxy, start):
