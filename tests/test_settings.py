@@ -335,6 +335,7 @@ REFUSED = {
         {"SASL_PASSWORD": SECRETS["wrong"]},
         r".* mean KAFKA_SASL_PLAIN_PASSWORD\?",
     ),
+    "TLS that is no setting": ({"SSL_TRUSTSTORE_TYPE": "JKS"}, "SSL_TRUSTSTORE_TYPE is no setting"),
     "word for a number": ({"FETCH_MAX_WAIT_MS": "long"}, "FETCH_MAX_WAIT_MS.*number"),
     "word for a switch": ({"CHECK_CRCS": "perhaps"}, "CHECK_CRCS.*true"),
     "unknown compression": ({"COMPRESSION_TYPE": "rar"}, "COMPRESSION_TYPE.*zstd"),
