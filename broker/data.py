@@ -126,11 +126,11 @@ def reconcile(zookeeper_port: int, broker_id: str = "") -> None:
     log = Path("kafka")
     # With the mark of a clean shutdown Kafka would trust a segment that was cut short since.
     (log / ".kafka_cleanshutdown").unlink(missing_ok=True)
-    if not (log / "meta.properties").exists():
-        return
+    # Also where there is nothing to reconcile: a Kafka that is faster than its ZooKeeper sleeps
+    # before it looks again, which made a first start more than a second longer.
     with zookeeper_client(zookeeper_port) as client:
         forget(client, broker_id or "0")
-        if not broker_id:
+        if (log / "meta.properties").exists() and not broker_id:
             for path, value in stored(log).items():
                 remember(client, path, value)
 

@@ -545,7 +545,7 @@ def options() -> Result:
     servers = {
         f"**chosen: {' '.join(chosen)}, archive**": Bare(directory(), chosen, True),
         "chosen, without archive": Bare(directory(), chosen),
-        "chosen but -Xmn24M": Bare(directory(), [chosen[0], *chosen[2:]], True),
+        "chosen, without -Xmn24M": Bare(directory(), [chosen[0], *chosen[2:]], True),
         "chosen, both compilers": Bare(directory(), chosen[:3], True),
         "chosen, G1": Bare(directory(), [chosen[0], "-XX:+UseG1GC", chosen[3]], True),
         "stock: -Xms1G -Xmx1G, G1, without archive": Bare(directory(), STOCK.split()),
