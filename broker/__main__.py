@@ -23,7 +23,9 @@ CONSOLE_COMMANDS = {
     "kafka-delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
 }
 
-# For a small server on a shared machine; measured by tests/benchmark.py.
+# For a small server on a shared machine. Measured by tests/benchmark.py, with the class archive,
+# beside the options of Kafka's own scripts: both servers ready in 0.68 s (1.46 s), 215 MB after
+# a load (329 MB), 690,067 numbers a second written (649,475); 156,196 read (158,335).
 SERVER_OPTIONS = ["-Xmx256M", "-Xmn24M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 
