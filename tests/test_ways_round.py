@@ -3,14 +3,18 @@
 A test that fails here says that the library has been mended, and that the way round can go.
 """
 
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 from account import cpu
+from kafka.net.selector import NetworkSelector
+from kafka.net.transport import KafkaTCPTransport
 from proxy import Proxy
-from running import Broker, Running, hold, script
+from running import Broker, Running, eventually, hold, script
 
 # Of interest when kafka-python changes, and that takes `--full` anyway.
 pytestmark = pytest.mark.full
@@ -114,6 +118,21 @@ def test_a_handshake_that_is_not_answered_lasts_for_ever(proxy, start):
     limited.said("Waiting for Kafka", 10)
     hold(4)
     assert not endless.err, endless
+
+
+def test_the_last_words_of_a_server_that_hangs_up_are_lost():
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.sendall(b"wrong password")
+    theirs.close()
+    net, heard = NetworkSelector(), []
+    transport = KafkaTCPTransport(net, ours)
+    protocol = SimpleNamespace(data_received=heard.append, connection_lost=heard.append)
+    protocol._sensors = None
+    transport.set_protocol(protocol)
+    transport.resume_reading()
+    eventually(lambda: net.poll(timeout_ms=10) or heard, 5)
+    assert not isinstance(heard[0], bytes), "heard: receive_to_the_end is not needed any more"
 
 
 def test_a_security_protocol_misspelt_connects_in_plain_text(broker, start):
