@@ -569,7 +569,7 @@ class PatientClient(KafkaNetClient):
         """As KafkaNetClient does it, but every error that passes is told as a lost connection.
 
         Over any other one a producer of 3.0.12 gives up its first request, and with it all
-        numbers (producer/transaction_manager.py:861).
+        numbers (producer/transaction_manager.py:869).
         """
         answer = Future()
 
