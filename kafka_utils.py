@@ -62,8 +62,10 @@ POSITION_GONE = (
     errors.LogTruncationError,
 )
 
-# Set by the first Ctrl-C, SIGTERM or SIGHUP.
+# Set by the first Ctrl-C, SIGTERM or SIGHUP. A signal may come while `stop` is being looked at, and
+# with the lock that an Event has its set() would wait for ever for what it interrupted.
 stop = threading.Event()
+stop._cond = threading.Condition(threading.RLock())
 stopped_at = 0.0
 
 OPTIONS = KafkaProducer.DEFAULT_CONFIG | KafkaConsumer.DEFAULT_CONFIG

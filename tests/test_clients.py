@@ -346,6 +346,37 @@ def test_ctrl_c_ends_a_consumer_held_up_by_ctrl_s(play):
     interrupt([consumer])
 
 
+# A signal at each place of the wait, one after the other, for as long as there is one more.
+AT_EACH_PLACE = """
+import os, signal, sys, threading
+import kafka_utils
+
+def trace(frame, *_):
+    global places
+    if frame.f_code.co_filename == threading.__file__:
+        places += 1
+        if places == target:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return trace
+
+kafka_utils.stop_on_signals()
+target = places = 1
+while target <= places:
+    target, places = target + 1, 0
+    kafka_utils.stop.clear()
+    sys.settrace(trace)
+    kafka_utils.stop.wait(0.001)
+    sys.settrace(None)
+print("heard at", target - 1)
+"""
+
+
+def test_a_signal_is_heard_at_each_place_of_a_wait(play):
+    one = play.run("-c", arguments=(AT_EACH_PLACE,))
+    assert one.ended(10) == 0, one
+    assert int(one.said(r"heard at (\d+)")[1]) > 10, one
+
+
 def test_ctrl_c_again_and_again_ends_each_that_is_stopping(play):
     scripts = [play.in_terminal(name) for name in SCRIPTS]
     for one in scripts:
