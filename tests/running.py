@@ -23,18 +23,25 @@ PROJECT = Path(__file__).resolve().parent.parent
 # What a deadline is multiplied by: the machine may have other work, and half the speed of ours.
 ROOM = 2
 
+# Ports that were given out: what they are for may not listen yet.
+GIVEN: set[int] = set()
+
 
 def free_ports(count: int) -> list[int]:
     """Ports of 127.0.0.1 that nobody listens on, all different.
 
-    From below those that the system gives to outgoing connections, which may take one meanwhile.
+    From below those that the system gives to outgoing connections, which may take one meanwhile;
+    never the same twice, and none that another worker of pytest may have been given.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 3
     ports: list[int] = []
-    for port in random.sample(range(20_000, 32_000), 12_000):
+    for port in random.sample(range(20_000 + worker, 32_000, 3), 4_000):
         if len(ports) == count:
             break
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            ports.append(port)
+        if port not in GIVEN:
+            with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+                ports.append(port)
+    GIVEN.update(ports)
     return ports
 
 
