@@ -105,9 +105,9 @@ def new_topic(partitions: int = 1) -> str:
 
 
 @cache
-def backlog_of(count: int, partitions: int = 1) -> str:
+def backlog_of(count: int) -> str:
     """A topic with so many numbers, those of A and B in turn."""
-    topic = new_topic(partitions)
+    topic = new_topic()
     fill(broker().servers, topic, count)
     return topic
 
