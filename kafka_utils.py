@@ -36,6 +36,7 @@ try:
     from kafka.net.manager import KafkaConnectionManager
     from kafka.net.selector import NetworkSelector
     from kafka.net.transport import KafkaSSLTransport
+    from kafka.protocol.consumer import JoinGroupRequest
     from kafka.structs import MemberState, TopicPartition
 except ImportError as error:
     sys.exit(
@@ -50,6 +51,9 @@ GLANCE = 0.2
 
 # Seconds after which a connection counts as made.
 LASTING = 1
+
+# Seconds after which a member of a group that was killed counts as dead.
+SESSION = 10
 
 # Errors that pass although kafka-python does not call them so: a connection that spoke nonsense,
 # and a broker that wants to make the topic while it does not know yet that it is there.
@@ -285,8 +289,8 @@ def connect_kafka_consumer() -> KafkaConsumer:
     group = os.environ.get("KAFKA_GROUP_ID", "consumer_c") or None
     # Where an offset is gone we want to hear of it: poll() below starts from the earliest.
     options = {"group_id": group, "auto_offset_reset": "none", "enable_auto_commit": False}
-    # Ten seconds after it was killed its partitions go to another member of the group.
-    options |= {"session_timeout_ms": 10_000, "heartbeat_interval_ms": 1_000}
+    # So long after it was killed its partitions go to another member of the group.
+    options |= {"session_timeout_ms": SESSION * 1000, "heartbeat_interval_ms": 1_000}
     # Each batch waits for its commit; the 500 that are usual make a backlog wait too often.
     # A fetch that waits at a partition with nothing in it holds up the others of that broker.
     options |= {"max_poll_records": 5_000, "fetch_max_wait_ms": 250}
@@ -596,6 +600,17 @@ class TellingManager(KafkaConnectionManager):
         self.connected: set[str] = set()
         self.lost: set[str] = set()
         self.awaited: dict[str, str] = {}
+
+    def send(self, request, node_id=None, request_timeout_ms=None):
+        """As KafkaConnectionManager does it, but a group is asked again to be joined, in time.
+
+        3.0.12 waits five minutes for what the network swallowed (coordinator/base.py:764).
+        """
+        answer = super().send(request, node_id, request_timeout_ms)
+        if isinstance(request, JoinGroupRequest) and (conn := self._conns.get(node_id)):
+            # A group may well wait so long, for a member that is dead.
+            self._net.call_later(SESSION, lambda: answer.is_done or conn.close())
+        return answer
 
     async def _connect(self, node, conn, **options):
         server = f"{node.host}:{node.port}"

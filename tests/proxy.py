@@ -11,6 +11,7 @@ from contextlib import suppress
 #   pass   hand everything on
 #   cut    lose everything without a word, for good: what was connected never hears again
 #   first  lose everything on a connection from a producer's first request on
+#   join   lose everything on a connection from a consumer's request to join its group on
 #   hold   lose everything for now: it arrives later, as with a cable that is plugged in again
 #   reset  hand on a few messages, then half of one, then reset
 #   delay  hand everything on half a second late, more or less
@@ -20,8 +21,8 @@ from contextlib import suppress
 #   mute   accept and say nothing
 #   http   answer as a web server does
 
-# How a request for a producer's id begins, after its length (InitProducerId of Kafka's protocol).
-FIRST_REQUEST = b"\x00\x16"
+# How these two begin, after their length (InitProducerId and JoinGroup of Kafka's protocol).
+REQUESTS = {"first": b"\x00\x16", "join": b"\x00\x0b"}
 
 BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -96,7 +97,7 @@ class Link:
         with suppress(OSError):
             while data := source.recv(65536):
                 self.wait()
-                self.dead |= self.proxy.mode == "first" and data[4:6] == FIRST_REQUEST
+                self.dead |= data[4:6] == REQUESTS.get(self.proxy.mode)
                 if self.proxy.mode == "late" and source is not self.sockets[0]:
                     time.sleep(0.1)
                 if self.proxy.mode == "reset" and random.random() < 0.2:

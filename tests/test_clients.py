@@ -200,6 +200,22 @@ def test_a_consumer_held_up_by_ctrl_s_for_longer_than_its_poll_interval_goes_on(
 
 
 @at_once
+def test_a_consumer_that_waits_for_one_held_up_to_join_the_group_waits_quietly(play):
+    play.run("producer_a.py"), play.run("producer_b.py")
+    first = play.in_terminal("consumer_c.py")
+    first.said("A: 2")
+    first.type(b"\x13")
+    second = play.run("consumer_c.py")
+    second.said("Reading topic")
+    with calm(second):
+        hold(25 if play.full else 13)  # longer than it waits for an answer
+    assert len(second.err) == 1, second
+    first.type(b"\x11")
+    second.said("standing by|Reading partition", 5)
+    play.settle(first, second)
+
+
+@at_once
 def test_producers_stopped_for_a_while_make_no_burst(play):
     producers = {"A": play.run("producer_a.py"), "B": play.run("producer_b.py")}
     for key, one in producers.items():

@@ -3,6 +3,7 @@
 A test that fails here says that the library has been mended, and that the way round can go.
 """
 
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 from account import cpu
+from cluster import Cluster
+from confluent_kafka.admin import NewTopic
 from kafka.net.selector import NetworkSelector
 from kafka.net.transport import KafkaTCPTransport
 from proxy import Proxy
-from running import Broker, Running, eventually, hold, script
+from running import Broker, Running, administrator, eventually, hold, script
 
 # Of interest when kafka-python changes, and that takes `--full` anyway.
 pytestmark = pytest.mark.full
@@ -23,7 +26,18 @@ pytestmark = pytest.mark.full
 PRODUCE = "from producer_utils import produce; produce(0.2)"
 CONSUME = "from consumer_c import consume; consume()"
 IMPATIENT = "import kafka_utils; del kafka_utils.PatientClient.connection_delay"
-RESTLESS = "import kafka_utils; kafka_utils.keep_calm = lambda consumer: None"
+KEEP_CALM_BUT = """
+import kafka_utils
+keep_calm = kafka_utils.keep_calm
+def keep_calm_but(consumer):
+    keep_calm(consumer)
+    del consumer._coordinator.{}
+kafka_utils.keep_calm = keep_calm_but
+"""
+RESTLESS = KEEP_CALM_BUT.format("time_to_next_poll")
+FORGETFUL = KEEP_CALM_BUT.format("need_rejoin")
+HASTY = KEEP_CALM_BUT.format("_send_group_coordinator_request")
+WAITING = "import kafka_utils; del kafka_utils.TellingManager.send"
 EAGER = "import kafka_utils; del kafka_utils.TellingManager.reset_backoff"
 GIVING_UP = "import kafka_utils; del kafka_utils.PatientClient.send"
 TRUSTING = "import kafka_utils; kafka_utils.WORDS.clear()"
@@ -50,7 +64,8 @@ def shared(proxy, tmp_path_factory, ours_to_stop) -> Iterator[Broker]:
     proxy.target = broker.port
     try:
         advertised = f"advertised.listeners=PLAINTEXT://{proxy.address}"
-        yield broker.start("--override", advertised)
+        by_hand = "auto.create.topics.enable=false"  # a topic that goes is not to come by itself
+        yield broker.start("--override", advertised, "--override", by_hand)
     finally:
         broker.kill()
 
@@ -109,6 +124,72 @@ def test_in_a_silent_network_some_members_of_groups_spin(broker, proxy, start):
     proxy.turn("cut")
     with ThreadPoolExecutor() as pool:
         assert any(pool.map(busy, restless, [6] * 4)), restless
+
+
+def test_a_request_to_join_a_group_is_waited_for_when_the_network_swallowed_it(
+    broker, proxy, start
+):
+    proxy.links.clear()  # those of other tests
+    proxy.turn("join")
+    asking, waiting = (
+        start(proxy.address, CONSUME, way, KAFKA_GROUP_ID=name)
+        for name, way in (("asking", ""), ("waiting", WAITING))
+    )
+    eventually(lambda: sum(link.dead for link in proxy.links) >= 2, 20, asking, waiting)
+    proxy.turn("pass")
+    asking.said("Reading partition", 15)
+    hold(5)
+    assert not waiting.find("Reading partition"), waiting
+
+
+def test_a_join_that_is_not_needed_any_more_is_forgotten_half_done(broker, topic):
+    admin = administrator(broker.servers)
+
+    def state(group: str) -> str:
+        return admin.describe_consumer_groups([group])[group].result(10).state.name
+
+    def create(name: str) -> None:
+        admin.create_topics([NewTopic(name, 1, 1)])[name].result(10)
+
+    def member(name: str, way: str) -> Running:
+        code = f"{way}\n{CONSUME}"
+        settings = {"KAFKA_GROUP_ID": name, "KAFKA_METADATA_MAX_AGE_MS": "300"}
+        one = script("-c", broker.servers, name, arguments=(code,), **settings)
+        stack.callback(one.kill)
+        one.said("Reading partition|standing by")
+        return one
+
+    # The name of a topic and of the group that reads it, and what the group comes to.
+    ways = {f"{topic}-mended": ("", "STABLE"), f"{topic}-forgetful": (FORGETFUL, "EMPTY")}
+    with ExitStack() as stack:
+        for name, (way, _) in ways.items():
+            create(name)
+            member(name, way)
+            # The other member is stopped, so that the first has to wait when it joins anew.
+            member(name, "").send(signal.SIGSTOP)
+            # The topic goes, so that there is a reason to join anew, and is there again.
+            admin.delete_topics([name])[name].result(10)
+            eventually(lambda name=name: state(name).startswith("PREPARING"), 10, name)
+            eventually(lambda name=name: name not in admin.list_topics(timeout=5).topics, 10, name)
+            create(name)
+        # The stopped ones are given up after a session, those who do not join after two.
+        eventually(lambda: state(f"{topic}-forgetful") == "EMPTY", 30)
+        for name, (_, end) in ways.items():
+            assert state(name) == end, name
+
+
+def test_a_dead_coordinator_that_others_still_name_is_asked_for_without_a_pause(
+    tmp_path, topic, start
+):
+    cluster = Cluster(tmp_path)
+    try:
+        cluster.start().create(topic)
+        hasty = start(cluster.servers, CONSUME, HASTY, KAFKA_GROUP_ID=topic)
+        hasty.said("Reading partition")
+        cluster.kafkas[cluster.coordinator(topic)].kill()
+        assert busy(hasty, 4), hasty  # another broker names it until its session is over
+    finally:
+        cluster.kill()
 
 
 def test_a_handshake_that_is_not_answered_lasts_for_ever(proxy, start):
