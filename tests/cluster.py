@@ -9,6 +9,7 @@ from pathlib import Path
 
 from confluent_kafka import ElectionType
 from confluent_kafka.admin import AdminClient, NewTopic
+from proxy import Proxy
 from running import Running, eventually, free_ports
 
 # What one broker of three needs besides its own id, to lose nothing when one of them dies.
@@ -28,16 +29,22 @@ OVERRIDES = {
     "auto.leader.rebalance.enable": "false",
     "num.network.threads": 2,
     "num.io.threads": 4,
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT",
 }
 
 
 class Cluster:
-    """A ZooKeeper and three Kafkas with their data below one directory."""
+    """A ZooKeeper and three Kafkas with their data below one directory.
+
+    `servers` reach them as they are, `proxied` the same ones through a network that may fail.
+    """
 
     def __init__(self, data: Path, size: int = 3) -> None:
         self.data = data
         self.zookeeper_port, *self.ports = free_ports(size + 1)
         self.servers = ",".join(f"localhost:{port}" for port in self.ports)
+        self.proxies = [Proxy(port) for port in free_ports(size)]
+        self.proxied = ",".join(proxy.address for proxy in self.proxies)
         self.zookeeper: Running | None = None
         self.kafkas: list[Running | None] = [None] * size
         self.started: list[Running] = []
@@ -60,7 +67,11 @@ class Cluster:
     def start_kafka(self, number: int) -> None:
         """Start one Kafka unless it runs; does not wait for it."""
         if not runs(self.kafkas[number]):
+            port, proxy = self.ports[number], self.proxies[number]
+            inside = f"PLAINTEXT://localhost:{port},PROXIED://"
             options = [f"broker.id={number}", *(f"{k}={v}" for k, v in OVERRIDES.items())]
+            options.append(f"listeners={inside}127.0.0.1:{proxy.target}")
+            options.append(f"advertised.listeners={inside}{proxy.address}")
             words = [word for option in options for word in ("--override", option)]
             self.kafkas[number] = self.command("kafka-server-start", *words, number=number)
 
@@ -140,6 +151,8 @@ class Cluster:
         """Leave nothing running."""
         for one in self.started:
             one.kill()
+        for proxy in self.proxies:
+            proxy.close()
 
 
 def runs(server: Running | None) -> bool:

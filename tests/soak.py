@@ -25,7 +25,8 @@ PARTITIONS = 4  # with fewer both keys would share one, and a consumer would hav
 # What a poll() hands out of one partition at most: what a consumer may print a second time.
 BATCH = 5_000
 
-# Each kind of fault, with the shortest and longest time in seconds until it is over.
+# Each kind of fault, with the shortest and longest time in seconds until it is over. The network
+# is the one between a broker and those who come to it through a proxy, in the proxy's words.
 KINDS = {
     "broker killed": (1, 8),
     "broker stopped": (1, 5),
@@ -36,10 +37,19 @@ KINDS = {
     "consumer stopped": (0, 3),
     "consumer paused": (15, 15),
     "producer paused": (2, 10),
+    "network cut": (2, 15),
+    "network hold": (2, 15),
+    "network reset": (2, 8),
+    "network delay": (3, 10),
+    "network close": (1, 8),
 }
 
 # How many there are of what a fault may hit.
 COUNTS = {"broker": 3, "zookeeper": 1, "leader": PARTITIONS, "consumer": 2, "producer": 2}
+COUNTS["network"] = COUNTS["broker"]
+
+# Seconds of silence after which a consumer's session may be over.
+SILENCE = 8
 
 # Seconds that a process is left alone once its fault is over.
 REST = 8
@@ -132,7 +142,7 @@ class Soak:
         self.consumers: list[Running] = []  # the two that run now
         self.former: list[Running] = []  # those that were killed or stopped
         self.killed: set[Running] = set()
-        self.paused: set[Running] = set()  # for longer than the session of a consumer
+        self.paused: set[Running] = set()  # or cut off, for longer than the session of a consumer
         self.movers: list[threading.Thread] = []
         self.wrong: list[str] = []
 
@@ -140,8 +150,11 @@ class Soak:
         self.cluster.start()
         self.cluster.create(TOPIC, PARTITIONS)
         self.watcher.start()
-        servers = self.cluster.servers
-        self.producers = [producer(servers, TOPIC, 0.005, even) for even in (True, False)]
+        self.ways = self.cluster.servers, self.cluster.proxied
+        self.producers = [
+            producer(servers, TOPIC, 0.005, even)
+            for servers, even in zip(self.ways, (True, False), strict=True)
+        ]
         self.consumers = [self.consumer(number) for number in range(2)]
         for name, one in zip(("producer A", "producer B"), self.producers, strict=True):
             self.watcher.watch(name, one)
@@ -150,8 +163,8 @@ class Soak:
         self.watcher.watch("zookeeper", self.cluster.zookeeper)
 
     def consumer(self, number: int) -> Running:
-        """A new consumer of the one group."""
-        one = script("consumer_c.py", self.cluster.servers, TOPIC, KAFKA_GROUP_ID=TOPIC)
+        """A new consumer of the one group; the second is behind the proxies, as producer B is."""
+        one = script("consumer_c.py", self.ways[number], TOPIC, KAFKA_GROUP_ID=TOPIC)
         return self.watcher.watch(f"consumer {number}", one)
 
     def go_through(self, faults: list[Fault], seconds: float) -> None:
@@ -161,7 +174,8 @@ class Soak:
         steps += [(max(fault.until, fault.at + 0.01), self.end, fault) for fault in faults]
         for at, step, fault in sorted(steps, key=lambda step: step[0]):
             wait_until(start + at)
-            fault.at = start + fault.at if step == self.begin else fault.at
+            if step == self.begin:
+                fault.at, fault.until = start + fault.at, start + fault.until
             step(fault)
         wait_until(start + seconds)
 
@@ -170,6 +184,11 @@ class Soak:
         if what == "leader":
             self.movers.append(threading.Thread(target=self.move_leader, args=(fault,)))
             self.movers[-1].start()
+            return
+        if what == "network":
+            self.cluster.proxies[fault.number].turn(how)
+            if fault.until - fault.at > SILENCE:
+                self.paused.add(self.consumers[1])
             return
         one = self.hit(fault)
         if not runs(one):
@@ -194,7 +213,9 @@ class Soak:
     def end(self, fault: Fault) -> None:
         what, how = fault.kind.split()
         fault.back = time.monotonic()
-        if how == "paused":
+        if what == "network":
+            self.cluster.proxies[fault.number].turn("pass")
+        elif how == "paused":
             self.hit(fault).send(signal.SIGCONT)
         elif what == "consumer":
             self.replace_consumer(fault)
