@@ -7,12 +7,13 @@ import signal
 import subprocess
 from collections.abc import Iterator
 
+import psutil
 import pytest
-from account import calm, printed
+from account import account, calm, printed
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 from running import Broker, eventually, hold
-from trio import BACK, Trio, contents
+from trio import BACK, Trio, contents, producer
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -82,6 +83,26 @@ def test_a_paused_broker_costs_nothing_and_nobody_spins(broker, trio, full):
     broker.kafka.send(signal.SIGCONT)
     trio.flowing()
     trio.end()
+
+
+def test_ten_thousand_numbers_wait_for_a_broker_that_is_away_and_no_more(broker, topic, full):
+    one = producer(broker.servers, topic, sleep_time=0.0002, even=True)
+    try:
+        one.said("A: 1000 ")
+        broker.kafka.send(signal.SIGSTOP)
+        one.said("10000 numbers wait for their acknowledgement: no more until some have it")
+        memory = psutil.Process(one.process.pid).memory_info
+        before, reported = memory().rss, len(one.out)
+        with calm(one):
+            hold(20 if full else 3)
+        assert memory().rss - before < 2_000_000  # without the limit: 2.6 MB a second
+        broker.kafka.send(signal.SIGCONT)
+        eventually(lambda: len(one.out) > reported + 10_000, BACK, "new numbers of", one)
+        assert one.stop() == 0, one
+        account([one], [], broker.servers, topic)
+    finally:
+        broker.kafka.send(signal.SIGCONT)
+        one.kill()
 
 
 @pytest.mark.full
