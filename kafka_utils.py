@@ -59,6 +59,10 @@ SESSION = 10
 # and a broker that wants to make the topic while it does not know yet that it is there.
 PASSING = (errors.KafkaProtocolError, errors.InvalidReplicationFactorError)
 
+# What a cluster that cannot make a topic just now answers: it has too few brokers for the copies,
+# or no connection to ZooKeeper, or no controller (kafka-python: admin/client.py:368 of 3.0.12).
+CANNOT_YET = (errors.InvalidReplicationFactorError, errors.UnknownError, RuntimeError)
+
 # Where a group has no offset yet, or one that the partition does not have any more.
 POSITION_GONE = (
     errors.NoOffsetForPartitionError,
@@ -526,9 +530,9 @@ def ensure_topic(admin: KafkaAdminClient) -> None:
                 admin.create_topics([TOPIC])
             except errors.TopicAlreadyExistsError:
                 pass
-            except errors.InvalidReplicationFactorError:
+            except CANNOT_YET:
                 if not said:
-                    say(f"Waiting to make topic {NAMED}: too few brokers for its copies.")
+                    say(f"Waiting to make topic {NAMED}: brokers are missing or not ready.")
                 said = True
         elif not error.retriable:
             raise error(TOPIC)

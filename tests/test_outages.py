@@ -173,6 +173,21 @@ def test_a_missing_topic_is_made_with_the_defaults_of_the_cluster(broker, trio, 
     trio.end()
 
 
+def test_a_topic_that_cannot_be_made_just_now_is_made_as_soon_as_it_can(own_broker, topic):
+    own_broker.start(*OVERRIDES, "--override", "zookeeper.session.timeout.ms=4000")
+    own_broker.kafka.send(signal.SIGSTOP)
+    names = [f"{topic}-{number}" for number in range(3)]
+    started = [producer(own_broker.servers, name, 0.1, even=True) for name in names]
+    hold(8)  # ZooKeeper gives up its session: for a moment it will have no controller
+    own_broker.kafka.send(signal.SIGCONT)
+    try:
+        for one in started:
+            one.said("A: 0 ")
+    finally:
+        for one in started:
+            one.kill()
+
+
 def test_records_deleted_from_under_the_consumer_it_says_so_and_goes_on(broker, trio, topic):
     (consumer,) = trio.consumers
     consumer.send(signal.SIGSTOP)
