@@ -149,7 +149,7 @@ def small_disk(own_broker) -> Iterator[Broker]:
 @pytest.mark.full
 def test_a_full_log_directory_costs_nothing_once_there_is_room(small_disk, topic):
     broker = small_disk.start()
-    trio = Trio(broker.servers, topic, 0.02)
+    trio = Trio(broker.servers, topic)
     try:
         trio.flowing(20)
         ballast = broker.data / "kafka" / "ballast"
