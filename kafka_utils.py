@@ -56,8 +56,13 @@ LASTING = 1
 SESSION = 10
 
 # Errors that pass although kafka-python does not call them so: a connection that spoke nonsense,
-# and a broker that wants to make the topic while it does not know yet that it is there.
-PASSING = (errors.KafkaProtocolError, errors.InvalidReplicationFactorError)
+# a broker that is named before its address is known, and one that wants to make the topic while it
+# does not know yet that it is there.
+PASSING = (
+    errors.KafkaProtocolError,
+    errors.UnknownBrokerIdError,
+    errors.InvalidReplicationFactorError,
+)
 
 # What a cluster that cannot make a topic just now answers: it has too few brokers for the copies,
 # or no connection to ZooKeeper, or no controller (kafka-python: admin/client.py:368 of 3.0.12).
@@ -160,6 +165,11 @@ def output_lost(error: OSError) -> int:
         return 0
     say(f"Cannot write to standard output: {error.strerror}.")
     return 1
+
+
+def passes(error: Exception) -> bool:
+    """Whether an error passes by itself, so that trying again may help."""
+    return getattr(error, "retriable", False) or isinstance(error, PASSING)
 
 
 def settings() -> dict[str, object]:
@@ -356,7 +366,7 @@ def poll(consumer: KafkaConsumer) -> Iterator[list[ConsumerRecord]]:
             continue
         except KafkaError as error:
             # A connection broke in the middle of it, or spoke nonsense: 3.0.12 lets that through.
-            if not error.retriable and not isinstance(error, PASSING):
+            if not passes(error):
                 raise
             stop.wait(GLANCE)
             continue
@@ -435,7 +445,7 @@ def commit(consumer: KafkaConsumer, printed: dict[TopicPartition, int]) -> None:
         # What a commit meets when the group has gone on meanwhile: poll() joins it again.
         rejoin = (errors.CommitFailedError, errors.IllegalGenerationError)
         rejoin += (errors.RebalanceInProgressError, errors.UnknownMemberIdError)
-        if error and not (error.retriable or isinstance(error, rejoin + PASSING)):
+        if error and not (passes(error) or isinstance(error, rejoin)):
             raise error
         if not answer.succeeded():
             return
@@ -499,7 +509,7 @@ def connect(client: type[Client], *topics: str, **options: object) -> Client:
                     ensure_topic(admin)
                 return made.put(client(*topics, **known_to(client)))
             except Exception as error:
-                if not getattr(error, "retriable", False):
+                if not passes(error):
                     return made.put(SystemExit(f"Cannot start: {describe(error)[0]}."))
                 stop.wait(GLANCE)  # the broker went away in the middle of it
 
@@ -584,8 +594,7 @@ class PatientClient(KafkaNetClient):
         answer = Future()
 
         def fail(error: Exception) -> None:
-            passing = getattr(error, "retriable", False) or isinstance(error, PASSING)
-            answer.failure(errors.KafkaConnectionError(str(error)) if passing else error)
+            answer.failure(errors.KafkaConnectionError(str(error)) if passes(error) else error)
 
         sent = super().send(node_id, request, **options)
         sent.add_callback(answer.success).add_errback(fail)
