@@ -5,6 +5,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 
 # What the proxy can do:
@@ -25,6 +26,13 @@ from contextlib import suppress
 REQUESTS = {"first": b"\x00\x16", "join": b"\x00\x0b"}
 
 BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+def kinds(data: bytes) -> Iterator[bytes]:
+    """The kind of each of Kafka's requests that begins in what came from a client at once."""
+    while data:
+        yield data[4:6]
+        data = data[4 + int.from_bytes(data[:4], "big") :]
 
 
 class Proxy:
@@ -97,7 +105,8 @@ class Link:
         with suppress(OSError):
             while data := source.recv(65536):
                 self.wait()
-                self.dead |= data[4:6] == REQUESTS.get(self.proxy.mode)
+                if self.proxy.mode in REQUESTS:
+                    self.dead |= REQUESTS[self.proxy.mode] in kinds(data)
                 if self.proxy.mode == "late" and source is not self.sockets[0]:
                     time.sleep(0.1)
                 if self.proxy.mode == "reset" and random.random() < 0.2:
