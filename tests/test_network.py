@@ -120,7 +120,7 @@ def nobody_there(trio: Trio, full: bool) -> None:
 def unanswered(trio: Trio, full: bool) -> None:
     """The network fails at a request that each process sends once, which is not answered."""
     count = {"first": 2, "join": 1}[trio.fault]
-    eventually(lambda: sum(link.dead for link in trio.proxy.links) >= count, 20)
+    eventually(lambda: sum(link.dead for link in trio.proxy.links) >= count, 20, trio.all)
     trio.proxy.turn("pass")
     for _ in range(4):
         trio.go_on(15)
