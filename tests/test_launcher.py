@@ -322,6 +322,7 @@ def test_own_tmux_and_its_options_stay_as_they_were(started, new_machine):
     assert theirs() == before
 
     # A tile whose program ended says how to start it again, and that works as it says.
+    eventually(lambda: "B: 1 " in machine.text("Producer B"), PATIENCE, "its first number")
     former = machine.tiles()["Producer B"].pid
     os.kill(former, signal.SIGKILL)
     eventually(
