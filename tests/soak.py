@@ -46,7 +46,7 @@ KINDS = {
 
 # How many there are of what a fault may hit.
 COUNTS = {"broker": 3, "zookeeper": 1, "leader": PARTITIONS, "consumer": 2, "producer": 2}
-COUNTS["network"] = COUNTS["broker"]
+COUNTS["network"] = COUNTS["broker"]  # each has a proxy before it
 
 # Seconds of silence after which a consumer's session may be over.
 SILENCE = 8
@@ -137,6 +137,7 @@ class Soak:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        self.ways = cluster.servers, cluster.proxied
         self.watcher = Watcher()
         self.producers: list[Running] = []
         self.consumers: list[Running] = []  # the two that run now
@@ -150,7 +151,6 @@ class Soak:
         self.cluster.start()
         self.cluster.create(TOPIC, PARTITIONS)
         self.watcher.start()
-        self.ways = self.cluster.servers, self.cluster.proxied
         self.producers = [
             producer(servers, TOPIC, 0.005, even)
             for servers, even in zip(self.ways, (True, False), strict=True)

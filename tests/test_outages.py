@@ -178,9 +178,9 @@ def test_a_topic_that_cannot_be_made_just_now_is_made_as_soon_as_it_can(own_brok
     own_broker.kafka.send(signal.SIGSTOP)
     names = [f"{topic}-{number}" for number in range(3)]
     started = [producer(own_broker.servers, name, 0.1, even=True) for name in names]
-    hold(8)  # ZooKeeper gives up its session: for a moment it will have no controller
-    own_broker.kafka.send(signal.SIGCONT)
     try:
+        hold(8)  # ZooKeeper gives up its session: for a moment it will have no controller
+        own_broker.kafka.send(signal.SIGCONT)
         for one in started:
             one.said("A: 0 ")
     finally:

@@ -142,7 +142,7 @@ def test_a_request_to_join_a_group_is_waited_for_when_the_network_swallowed_it(
     assert not waiting.find("Reading partition"), waiting
 
 
-def test_a_join_that_is_not_needed_any_more_is_forgotten_half_done(broker, topic):
+def test_a_join_that_is_not_needed_any_more_is_forgotten_half_done(broker, topic, start):
     admin = administrator(broker.servers)
 
     def state(group: str) -> str:
@@ -152,30 +152,27 @@ def test_a_join_that_is_not_needed_any_more_is_forgotten_half_done(broker, topic
         admin.create_topics([NewTopic(name, 1, 1)])[name].result(10)
 
     def member(name: str, way: str) -> Running:
-        code = f"{way}\n{CONSUME}"
-        settings = {"KAFKA_GROUP_ID": name, "KAFKA_METADATA_MAX_AGE_MS": "300"}
-        one = script("-c", broker.servers, name, arguments=(code,), **settings)
-        stack.callback(one.kill)
+        settings = {"KAFKA_TOPIC": name, "KAFKA_GROUP_ID": name}
+        one = start(broker.servers, CONSUME, way, **settings, KAFKA_METADATA_MAX_AGE_MS="300")
         one.said("Reading partition|standing by")
         return one
 
     # The name of a topic and of the group that reads it, and what the group comes to.
     ways = {f"{topic}-mended": ("", "STABLE"), f"{topic}-forgetful": (FORGETFUL, "EMPTY")}
-    with ExitStack() as stack:
-        for name, (way, _) in ways.items():
-            create(name)
-            member(name, way)
-            # The other member is stopped, so that the first has to wait when it joins anew.
-            member(name, "").send(signal.SIGSTOP)
-            # The topic goes, so that there is a reason to join anew, and is there again.
-            admin.delete_topics([name])[name].result(10)
-            eventually(lambda name=name: state(name).startswith("PREPARING"), 10, name)
-            eventually(lambda name=name: name not in admin.list_topics(timeout=5).topics, 10, name)
-            create(name)
-        # The stopped ones are given up after a session, those who do not join after two.
-        eventually(lambda: state(f"{topic}-forgetful") == "EMPTY", 30)
-        for name, (_, end) in ways.items():
-            assert state(name) == end, name
+    for name, (way, _) in ways.items():
+        create(name)
+        member(name, way)
+        # The other member is stopped, so that the first has to wait when it joins anew.
+        member(name, "").send(signal.SIGSTOP)
+        # The topic goes, so that there is a reason to join anew, and is there again.
+        admin.delete_topics([name])[name].result(10)
+        eventually(lambda name=name: state(name).startswith("PREPARING"), 10, name)
+        eventually(lambda name=name: name not in admin.list_topics(timeout=5).topics, 10, name)
+        create(name)
+    # The stopped ones are given up after a session, those who do not join after two.
+    eventually(lambda: state(f"{topic}-forgetful") == "EMPTY", 30)
+    for name, (_, end) in ways.items():
+        assert state(name) == end, name
 
 
 def test_a_dead_coordinator_that_others_still_name_is_asked_for_without_a_pause(
