@@ -56,13 +56,8 @@ LASTING = 1
 SESSION = 10
 
 # Errors that pass although kafka-python does not call them so: a connection that spoke nonsense,
-# a broker that is named before its address is known, and one that wants to make the topic while it
-# does not know yet that it is there.
-PASSING = (
-    errors.KafkaProtocolError,
-    errors.UnknownBrokerIdError,
-    errors.InvalidReplicationFactorError,
-)
+# and a broker that wants to make the topic while it does not know yet that it is there.
+PASSING = (errors.KafkaProtocolError, errors.InvalidReplicationFactorError)
 
 # What a cluster that cannot make a topic just now answers: it has too few brokers for the copies,
 # or no connection to ZooKeeper, or no controller (kafka-python: admin/client.py:368 of 3.0.12).
@@ -613,6 +608,17 @@ class TellingManager(KafkaConnectionManager):
         self.connected: set[str] = set()
         self.lost: set[str] = set()
         self.awaited: dict[str, str] = {}
+        self.request_update = self.cluster.request_update
+        self.cluster.request_update = self.request_update_once
+
+    def request_update_once(self) -> Future:
+        """As ClusterMetadata.request_update, but what is asked for is not asked for once more.
+
+        Where a partition has no leader, a producer of 3.0.12 asks at each look, and what it asked
+        ends its wait for the next look (producer/sender.py:199): it spun.
+        """
+        asked = self.cluster._future
+        return asked if asked and self.cluster.need_update else self.request_update()
 
     def send(self, request, node_id=None, request_timeout_ms=None):
         """As KafkaConnectionManager does it, but a group is asked again to be joined, in time.
@@ -624,6 +630,19 @@ class TellingManager(KafkaConnectionManager):
             # A group may well wait so long, for a member that is dead.
             self._net.call_later(SESSION, lambda: answer.is_done or conn.close())
         return answer
+
+    def get_connection(self, node_id, **options):
+        """As KafkaConnectionManager does it, but a broker without an address is not ready.
+
+        Kafka may name a leader that has just died, but not its address. Over the error of 3.0.12 a
+        producer spins and never asks again who leads (producer/sender.py:208), and a consumer reads
+        nothing more from that broker (consumer/fetcher.py:283).
+        """
+        try:
+            return super().get_connection(node_id, **options)
+        except errors.UnknownBrokerIdError:
+            self.cluster.request_update()
+            raise errors.NodeNotReadyError(node_id) from None
 
     async def _connect(self, node, conn, **options):
         server = f"{node.host}:{node.port}"

@@ -1,6 +1,7 @@
 """A TCP proxy that does to connections what networks do to them."""
 
 import random
+import re
 import socket
 import struct
 import threading
@@ -18,6 +19,8 @@ from contextlib import suppress
 #   delay  hand everything on half a second late, more or less
 #   late   hand on each answer of the server 100 ms late
 #   drip   hand everything on byte by byte
+#   rename reset; from then on give the broker another number wherever Kafka names it, and hang up:
+#          the leader of a partition is nobody, as while Kafka forgets a broker that has died
 #   close  accept and close at once
 #   mute   accept and say nothing
 #   http   answer as a web server does
@@ -45,6 +48,9 @@ class Proxy:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
+        # Kafka names a broker by its number, then the length of its host and one more, host, port.
+        host = b"\x0a127.0.0.1" + self.port.to_bytes(4, "big")
+        self.named = re.compile(b"(?s:.{4})(" + re.escape(host) + b")")
         threading.Thread(target=self.accept, daemon=True).start()
 
     def turn(self, mode: str) -> None:
@@ -52,7 +58,7 @@ class Proxy:
         self.mode = mode
         for link in list(self.links):
             link.dead |= mode == "cut"
-            if mode in ("close", "mute", "http"):
+            if mode in ("close", "mute", "http", "rename"):
                 link.close(reset=True)
 
     def accept(self) -> None:
@@ -107,6 +113,9 @@ class Link:
                 self.wait()
                 if self.proxy.mode in REQUESTS:
                     self.dead |= REQUESTS[self.proxy.mode] in kinds(data)
+                named = 0
+                if self.proxy.mode == "rename":
+                    data, named = self.proxy.named.subn(b"\0\0\x03\xe7\\1", data)
                 if self.proxy.mode == "late" and source is not self.sockets[0]:
                     time.sleep(0.1)
                 if self.proxy.mode == "reset" and random.random() < 0.2:
@@ -116,6 +125,8 @@ class Link:
                     step = 1 if self.proxy.mode == "drip" else len(data)
                     for start in range(0, len(data), step):
                         sink.sendall(data[start : start + step])
+                if named:
+                    self.close()
         self.wait()
         if not self.dead:
             self.close()

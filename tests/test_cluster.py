@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 from account import calm
 from cluster import Cluster
-from running import hold
+from confluent_kafka.admin import NewTopic
+from running import eventually, hold
 from soak import soak
 from trio import BACK, Trio
 
@@ -92,6 +93,24 @@ def test_two_of_three_killed_and_back_cost_nothing_and_nobody_spins(cluster, tri
         cluster.wait(number)
     trio.flowing()
     trio.end()
+
+
+def test_a_partition_without_a_leader_costs_nothing_and_nobody_spins(cluster, topic, full):
+    cluster.admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+    trio = Trio(cluster.servers, topic)
+    try:
+        trio.flowing(20)
+        leader = cluster.leader(topic)
+        cluster.kafkas[leader].kill()
+        eventually(lambda: cluster.leader(topic) == -1, 20, "no leader")
+        with calm(*trio.all):
+            hold(30 if full else 4)
+        cluster.start_kafka(leader)
+        cluster.wait(leader)
+        trio.flowing()
+        trio.end()
+    finally:
+        trio.kill()
 
 
 @pytest.mark.full

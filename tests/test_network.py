@@ -130,7 +130,7 @@ def unanswered(trio: Trio, full: bool) -> None:
 
 
 STARTS = dict.fromkeys(("first", "join"), unanswered)
-INTERRUPTIONS = dict.fromkeys(("cut", "hold", "reset"), interrupted)
+INTERRUPTIONS = dict.fromkeys(("cut", "hold", "reset", "rename"), interrupted)
 NUISANCES = dict.fromkeys(("delay", "drip"), worse)
 NOT_KAFKA = dict.fromkeys(("close", "mute", "http"), nobody_there)
 

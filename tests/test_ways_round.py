@@ -38,6 +38,12 @@ RESTLESS = KEEP_CALM_BUT.format("time_to_next_poll")
 FORGETFUL = KEEP_CALM_BUT.format("need_rejoin")
 HASTY = KEEP_CALM_BUT.format("_send_group_coordinator_request")
 WAITING = "import kafka_utils; del kafka_utils.TellingManager.send"
+HOPELESS = "import kafka_utils; del kafka_utils.TellingManager.get_connection"
+INSISTENT = """
+import kafka_utils
+Manager = kafka_utils.TellingManager
+Manager.request_update_once = lambda manager: manager.request_update()
+"""
 EAGER = "import kafka_utils; del kafka_utils.TellingManager.reset_backoff"
 GIVING_UP = "import kafka_utils; del kafka_utils.PatientClient.send"
 TRUSTING = "import kafka_utils; kafka_utils.WORDS.clear()"
@@ -105,6 +111,20 @@ def test_at_a_port_that_accepts_and_closes_a_producer_spins(broker, proxy, start
     proxy.turn("close")
     with ThreadPoolExecutor() as pool:
         assert all(pool.map(busy, ways, (5, 5))), ways
+
+
+def test_where_the_leader_of_a_partition_is_nobody_a_producer_spins(broker, proxy, start):
+    ways = start(proxy.address, PRODUCE, HOPELESS), start(proxy.address, PRODUCE, INSISTENT)
+    for one in ways:
+        one.said("A: 20 ")
+    proxy.turn("rename")
+    with ThreadPoolExecutor() as pool:
+        assert all(pool.map(busy, ways, (5, 5))), ways
+    proxy.turn("pass")
+    hopeless, insistent = ways
+    printed = len(hopeless.out)
+    insistent.said("is back", 10)
+    assert len(hopeless.out) == printed, hopeless
 
 
 def test_a_producer_gives_up_a_first_request_without_an_answer(broker, proxy, start):
