@@ -15,8 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -224,3 +224,13 @@ def administrator(servers: str) -> AdminClient:
     client = AdminClient({"bootstrap.servers": servers, "log_level": 0})
     eventually(lambda: client.list_topics(timeout=5).controller_id >= 0, 20, "no controller")
     return client
+
+
+def made(client: AdminClient, topic: str, partitions: int) -> bool:
+    """Whether a topic could be made; it cannot while its namesake is still being deleted."""
+    try:
+        client.create_topics([NewTopic(topic, partitions, 1)])[topic].result(20)
+    except KafkaException as error:
+        assert error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS, error
+        return False
+    return True

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 from account import account, calm, printed
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
-from running import Broker, eventually, hold
+from confluent_kafka.admin import AdminClient
+from running import Broker, eventually, hold, made
 from trio import BACK, Trio, contents, producer
 
 pytestmark = pytest.mark.timeout(150)
@@ -213,23 +212,13 @@ def test_a_topic_deleted_and_made_again_is_read_from_its_beginning(broker, trio,
     admin.delete_topics([topic])[topic].result(20)
     eventually(lambda: topic not in admin.list_topics(timeout=10).topics, 10, "no topic")
     hold(0 if paused else 1)
-    eventually(lambda: made(admin, topic), 10, "the topic again")
+    eventually(lambda: made(admin, topic, 2), 10, "the topic again")
     told = len(consumer.err)
     consumer.send(signal.SIGCONT)
     trio.flowing(2 * BACK)
     here = r"Partition \d no longer has|Reading partition \d from offset 0\."
     assert any(re.match(here, line) for line in consumer.err[told:]), consumer
     assert_goes_on(trio)
-
-
-def made(admin: AdminClient, topic: str) -> bool:
-    """Whether a topic could be made; it cannot while its namesake is still being deleted."""
-    try:
-        admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(20)
-    except KafkaException as error:
-        assert error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS, error
-        return False
-    return True
 
 
 def assert_goes_on(trio: Trio) -> None:

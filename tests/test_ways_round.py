@@ -13,11 +13,10 @@ from types import SimpleNamespace
 import pytest
 from account import cpu
 from cluster import Cluster
-from confluent_kafka.admin import NewTopic
 from kafka.net.selector import NetworkSelector
 from kafka.net.transport import KafkaTCPTransport
 from proxy import Proxy
-from running import Broker, Running, administrator, eventually, hold, script
+from running import Broker, Running, administrator, eventually, hold, made, script
 
 # Of interest when kafka-python changes, and that takes `--full` anyway.
 pytestmark = pytest.mark.full
@@ -168,9 +167,6 @@ def test_a_join_that_is_not_needed_any_more_is_forgotten_half_done(broker, topic
     def state(group: str) -> str:
         return admin.describe_consumer_groups([group])[group].result(10).state.name
 
-    def create(name: str) -> None:
-        admin.create_topics([NewTopic(name, 1, 1)])[name].result(10)
-
     def member(name: str, way: str) -> Running:
         settings = {"KAFKA_TOPIC": name, "KAFKA_GROUP_ID": name}
         one = start(broker.servers, CONSUME, way, **settings, KAFKA_METADATA_MAX_AGE_MS="300")
@@ -180,7 +176,7 @@ def test_a_join_that_is_not_needed_any_more_is_forgotten_half_done(broker, topic
     # The name of a topic and of the group that reads it, and what the group comes to.
     ways = {f"{topic}-mended": ("", "STABLE"), f"{topic}-forgetful": (FORGETFUL, "EMPTY")}
     for name, (way, _) in ways.items():
-        create(name)
+        assert made(admin, name, 1), name
         member(name, way)
         # The other member is stopped, so that the first has to wait when it joins anew.
         member(name, "").send(signal.SIGSTOP)
@@ -188,7 +184,7 @@ def test_a_join_that_is_not_needed_any_more_is_forgotten_half_done(broker, topic
         admin.delete_topics([name])[name].result(10)
         eventually(lambda name=name: state(name).startswith("PREPARING"), 10, name)
         eventually(lambda name=name: name not in admin.list_topics(timeout=5).topics, 10, name)
-        create(name)
+        eventually(lambda name=name: made(admin, name, 1), 10, name)
     # The stopped ones are given up after a session, those who do not join after two.
     eventually(lambda: state(f"{topic}-forgetful") == "EMPTY", 30)
     for name, (_, end) in ways.items():
