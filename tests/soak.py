@@ -448,12 +448,12 @@ def count_twice(run: Soak, report: Report) -> None:
         for one in run.all_consumers()
         for place, when in enumerate(run.watcher.times[one])
     )
-    for _, pid, place, one in lines:
+    for when, pid, place, one in lines:
         if not (match := account.PRINTED.fullmatch(one.out[place])):
             continue
         pair = match[1], int(match[2])
         if pair in first:
-            why = reason(run, first[pair], one)
+            why = reason(run, first[pair], one, when)
             report.twice[why] += 1
             between = why, pair[0], first[pair].process.pid, pid
             if pair[1] != lasts.get(between, -1) + 2:
@@ -467,9 +467,9 @@ def count_twice(run: Soak, report: Report) -> None:
             report.wrong.append(f"{length} printed twice (why, key, by whom, from): {stretch}")
 
 
-def reason(run: Soak, former: Running, latter: Running) -> str:
-    """Why a consumer printed what another, or itself, had printed before."""
-    if former in run.killed:
+def reason(run: Soak, former: Running, latter: Running, when: float) -> str:
+    """Why a consumer printed at a moment what another, or itself, had printed before."""
+    if former in run.killed and run.watcher.times[former][-1] < when:
         return "killed"
     if {former, latter} & run.paused or former.find("went to another member"):
         return "thrown out"
