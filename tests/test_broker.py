@@ -91,6 +91,7 @@ def test_it_comes_up_again_at_once_after_any_end_with_all_that_was_stored(own_br
         assert values(own_broker.servers, topic, 10 * count) == list(range(10 * count)), end
 
 
+@pytest.mark.full
 def test_a_start_waits_for_a_former_server_on_its_way_out(own_broker):
     own_broker.start()
     former = own_broker.kafka
