@@ -430,8 +430,16 @@ def commit(consumer: KafkaConsumer, printed: dict[TopicPartition, int]) -> None:
     """
     if consumer.config["group_id"] and printed:
         offsets = {tp: OffsetAndMetadata(offset, "", -1) for tp, offset in printed.items()}
-        answered = threading.Event()
-        answer = consumer.commit_async(offsets).add_both(lambda _: answered.set())
+        coordinator, answered = consumer._coordinator, threading.Event()
+
+        async def send() -> None:
+            # To commit_async of 3.0.12 it is enough to find a coordinator that was unknown: it does
+            # not ask what became of the commit that follows (coordinator/consumer.py:793).
+            if coordinator.coordinator_unknown():
+                await coordinator.lookup_coordinator()
+            await coordinator._send_offset_commit_request(offsets)
+
+        answer = consumer._manager.call_soon(send).add_both(lambda _: answered.set())
         deadline = time.monotonic() + 2
         while not answered.wait(0.1) and time.monotonic() < deadline:
             if stop.is_set():

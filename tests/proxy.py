@@ -14,6 +14,7 @@ from contextlib import suppress
 #   cut    lose everything without a word, for good: what was connected never hears again
 #   first  lose everything on a connection from a producer's first request on
 #   join   lose everything on a connection from a consumer's request to join its group on
+#   commit reset where a consumer commits
 #   hold   lose everything for now: it arrives later, as with a cable that is plugged in again
 #   reset  hand on a few messages, then half of one, then reset
 #   delay  hand everything on half a second late, more or less
@@ -25,8 +26,8 @@ from contextlib import suppress
 #   mute   accept and say nothing
 #   http   answer as a web server does
 
-# How these two begin, after their length (InitProducerId and JoinGroup of Kafka's protocol).
-REQUESTS = {"first": b"\x00\x16", "join": b"\x00\x0b"}
+# How these begin, after their length (InitProducerId, JoinGroup, OffsetCommit of Kafka's protocol).
+REQUESTS = {"first": b"\x00\x16", "join": b"\x00\x0b", "commit": b"\x00\x08"}
 
 BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -111,8 +112,10 @@ class Link:
         with suppress(OSError):
             while data := source.recv(65536):
                 self.wait()
-                if self.proxy.mode in REQUESTS:
-                    self.dead |= REQUESTS[self.proxy.mode] in kinds(data)
+                if REQUESTS.get(self.proxy.mode) in kinds(data):
+                    self.dead = True
+                    if self.proxy.mode == "commit":
+                        self.close(reset=True)
                 named = 0
                 if self.proxy.mode == "rename":
                     data, named = self.proxy.named.subn(b"\0\0\x03\xe7\\1", data)

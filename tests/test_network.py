@@ -11,7 +11,16 @@ from uuid import uuid4
 import pytest
 from account import account, calm, in_rhythm
 from proxy import Proxy
-from running import Broker, Running, eventually, free_ports, hold, script
+from running import (
+    Broker,
+    Running,
+    administrator,
+    eventually,
+    free_ports,
+    hold,
+    made,
+    script,
+)
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -57,6 +66,7 @@ class Trio:
     def __init__(self, proxy: Proxy, servers: str, fault: str, stack: ExitStack) -> None:
         self.proxy, self.servers, self.fault = proxy, servers, fault
         self.topic = f"{fault}-{uuid4().hex[:6]}"
+        assert made(administrator(servers), self.topic, 2), self.topic
         self.all: list[Running] = []
         for name in SCRIPTS:
             self.all.append(script(name, proxy.address, self.topic, KAFKA_GROUP_ID=self.topic))
@@ -129,7 +139,21 @@ def unanswered(trio: Trio, full: bool) -> None:
     trio.settle()
 
 
-STARTS = dict.fromkeys(("first", "join"), unanswered)
+def uncommitted(trio: Trio, full: bool) -> None:
+    """The network fails whenever the consumer commits: it prints a batch of each partition."""
+    *_, c = trio.all
+    eventually(lambda: {line[0] for line in c.out} == {"A", "B"}, 20, c)
+    hold(2)
+    shown = len(c.out)
+    with calm(*trio.all):
+        hold(30 if full else 4)
+    assert len(c.out) == shown, c
+    trio.proxy.turn("pass")
+    trio.go_on(5)
+    trio.settle()
+
+
+STARTS = dict.fromkeys(("first", "join"), unanswered) | {"commit": uncommitted}
 INTERRUPTIONS = dict.fromkeys(("cut", "hold", "reset", "rename"), interrupted)
 NUISANCES = dict.fromkeys(("delay", "drip"), worse)
 NOT_KAFKA = dict.fromkeys(("close", "mute", "http"), nobody_there)

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from account import cpu
 from cluster import Cluster
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.net.selector import NetworkSelector
 from kafka.net.transport import KafkaTCPTransport
 from proxy import Proxy
@@ -159,6 +160,26 @@ def test_a_request_to_join_a_group_is_waited_for_when_the_network_swallowed_it(
     asking.said("Reading partition", 15)
     hold(5)
     assert not waiting.find("Reading partition"), waiting
+
+
+def test_a_commit_counts_as_done_when_only_the_coordinator_was_found(broker, topic):
+    partition = TopicPartition(topic, 0)
+    assert made(administrator(broker.servers), topic, 1), topic
+    consumer = KafkaConsumer(
+        topic, bootstrap_servers=broker.servers, group_id=topic, enable_auto_commit=False
+    )
+
+    def done() -> bool:
+        # It never joined its group, so nothing can be committed in its name.
+        answer = consumer.commit_async({partition: OffsetAndMetadata(1, "", -1)})
+        eventually(lambda: answer.is_done, 10)
+        return answer.succeeded()
+
+    try:
+        eventually(done, 10, "a coordinator, or send() in commit() is not needed any more")
+        assert consumer.committed(partition) is None
+    finally:
+        consumer.close()
 
 
 def test_a_join_that_is_not_needed_any_more_is_forgotten_half_done(broker, topic, start):
