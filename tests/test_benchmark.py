@@ -16,6 +16,7 @@ def benchmark(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=150)
 
 
+@pytest.mark.full
 def test_the_quick_form_of_a_row_prints_its_marks_and_its_table():
     done = benchmark("--quick", "close")
     assert done.returncode == 0, done.stderr

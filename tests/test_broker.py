@@ -80,9 +80,9 @@ ENDS = {
 
 
 @pytest.mark.timeout(150)
-def test_it_comes_up_again_at_once_after_any_end_with_all_that_was_stored(own_broker, topic):
+def test_it_comes_up_again_at_once_after_any_end_with_all_that_was_stored(own_broker, topic, full):
     own_broker.start()
-    for count, end in enumerate(ENDS, 1):
+    for count, end in enumerate(ENDS if full else list(ENDS)[:3], 1):
         write(own_broker.servers, topic, range(10 * count - 10, 10 * count))
         ENDS[end](own_broker)
         if end == "terminal closed":  # both are on their way out: new ones must wait for them

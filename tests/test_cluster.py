@@ -95,6 +95,7 @@ def test_two_of_three_killed_and_back_cost_nothing_and_nobody_spins(cluster, tri
     trio.end()
 
 
+@pytest.mark.full
 def test_a_partition_without_a_leader_costs_nothing_and_nobody_spins(cluster, topic, full):
     cluster.admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
     trio = Trio(cluster.servers, topic)

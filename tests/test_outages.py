@@ -172,6 +172,7 @@ def test_a_missing_topic_is_made_with_the_defaults_of_the_cluster(broker, trio, 
     trio.end()
 
 
+@pytest.mark.full
 def test_a_topic_that_cannot_be_made_just_now_is_made_as_soon_as_it_can(own_broker, topic):
     own_broker.start(*OVERRIDES, "--override", "zookeeper.session.timeout.ms=4000")
     own_broker.kafka.send(signal.SIGSTOP)
