@@ -112,7 +112,7 @@ class Link:
         with suppress(OSError):
             while data := source.recv(65536):
                 self.wait()
-                if REQUESTS.get(self.proxy.mode) in kinds(data):
+                if self.proxy.mode in REQUESTS and REQUESTS[self.proxy.mode] in kinds(data):
                     self.dead = True
                     if self.proxy.mode == "commit":
                         self.close(reset=True)

@@ -82,6 +82,7 @@ ENDS = {
 @pytest.mark.timeout(150)
 def test_it_comes_up_again_at_once_after_any_end_with_all_that_was_stored(own_broker, topic, full):
     own_broker.start()
+    # One server that is killed alone is a case of the tests of outages, too.
     for count, end in enumerate(ENDS if full else list(ENDS)[:3], 1):
         write(own_broker.servers, topic, range(10 * count - 10, 10 * count))
         ENDS[end](own_broker)
