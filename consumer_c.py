@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C waits until all is imported
+
 import io
 import sys
 from functools import lru_cache
@@ -10,13 +14,17 @@ from kafka_utils import (
     ConsumerRecord,
     KafkaConsumer,
     KafkaError,
+    KafkaTimeoutError,
+    Progress,
     close_kafka_consumer,
+    commit,
     connect_kafka_consumer,
     describe,
+    notify,
     output_lost,
     poll,
-    say,
-    show,
+    print_lines,
+    stop,
     stop_on_signals,
 )
 
@@ -24,7 +32,7 @@ from kafka_utils import (
 def consume() -> None:
     """Print the numbers of the topic until stopped (Ctrl-C, SIGTERM, SIGHUP).
 
-    Raises SystemExit(1) if a number could not be printed, or one that was not committed.
+    Raises SystemExit(1) if a number could not be printed, or one that was could not be committed.
     """
     stop_on_signals()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -32,13 +40,13 @@ def consume() -> None:
     try:
         consumer = connect_kafka_consumer()
     except KeyboardInterrupt:
-        return say("Interrupted!")
+        return notify("Interrupted!")
     status = 0
     try:
         read_messages(consumer)
-        say("Interrupted!")
+        notify("Interrupted!")
     except KafkaError as error:
-        say(f"Reading stopped: {describe(error)[0]}.")
+        notify(f"Reading stopped: {describe(error)[0]}.")
         status = 1
     except OSError as error:
         status = output_lost(error)
@@ -48,27 +56,33 @@ def consume() -> None:
 
 
 def read_messages(consumer: KafkaConsumer) -> None:
-    """Print each number that comes, as a line `key: value`, until stopped; poll() commits it then.
+    """Poll for records, print those that are numbers, then commit, until stopped.
 
-    Raises OSError of the output, and KafkaError where going on is of no use or the last numbers
-    could not be committed.
+    A consumer that dies in between prints the last numbers again, rather than never. Raises OSError
+    of the output, and KafkaError where waiting cannot help.
     """
-    skipped = 0
-    for records in poll(consumer):
-        lines = [to_line(record) for record in records]
-        show([line for line in lines if line])
-        skipped += lines.count("")
+    progress, skipped = Progress(consumer), 0
+    while not stop.is_set():
+        for partition, records in poll(consumer, progress).items():
+            lines = [to_line(record) for record in records]
+            print_lines([line for line in lines if line])
+            progress.delivered(partition, next_offset=records[-1].offset + 1)
+            commit(consumer, progress)
+            skipped += lines.count("")
     if skipped:
-        say(f"{skipped} skipped: not a number.")
+        notify(f"{skipped} skipped: not a number.")
+    commit(consumer, progress)
+    if progress.uncommitted:
+        raise KafkaTimeoutError("the last numbers could not be committed and will be redelivered")
 
 
 def to_line(record: ConsumerRecord) -> str:
-    """`key: value` of a number; nothing for any other record, which is named on standard error."""
+    """`key: value` of a number; empty for any other record, which is named on standard error."""
     value = record.value
     if value is not None and value.removeprefix(b"-").isdigit():
         return f"{origin(record.key)}: {value.decode()}"
     found = "no value" if value is None else printable(value[:40]) or "an empty value"
-    say(f"Skipped partition {record.partition}, offset {record.offset}, not a number: {found}")
+    notify(f"Skipped partition {record.partition}, offset {record.offset}, not a number: {found}")
     return ""
 
 

@@ -471,7 +471,7 @@ def reason(run: Soak, former: Running, latter: Running, when: float) -> str:
     """Why a consumer printed at a moment what another, or itself, had printed before."""
     if former in run.killed and run.watcher.times[former][-1] < when:
         return "killed"
-    if {former, latter} & run.paused or former.find("went to another member"):
+    if {former, latter} & run.paused or former.find("was reassigned before its last commit"):
         return "thrown out"
     if former.find("could not be committed"):
         return "not committed"

@@ -49,7 +49,7 @@ def terminals(own_broker):
 
 def test_started_before_the_broker_each_says_what_it_waits_for_and_goes_on(own_broker, terminals):
     scripts = {name: terminals(name) for name in SCRIPTS}
-    waiting = f"Waiting for Kafka at localhost:{own_broker.port} (nobody listens there)."
+    waiting = f"Waiting for Kafka at localhost:{own_broker.port} (connection refused)."
     for one in scripts.values():
         eventually(lambda one=one: one.out == [waiting], 5, f"one line in {one}")
     own_broker.start()
@@ -65,7 +65,7 @@ def test_started_before_the_broker_each_says_what_it_waits_for_and_goes_on(own_b
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_ctrl_c_ends_a_script_that_waits_for_its_broker(name, own_broker, terminals):
     one = terminals(name)
-    one.said("nobody listens there")
+    one.said("connection refused")
     one.type(b"\x03")
     assert one.ended(1.5) == 0
     assert one.out[-1].endswith("Interrupted!")

@@ -1,0 +1,86 @@
+"""What the scripts print and say, and the sentence for each error of kafka-python."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+
+from kafka import errors
+from kafka.errors import KafkaError
+
+from client.settings import TOPIC
+
+# Transient, although kafka-python does not call them so: a connection on which something else than
+# Kafka answered, and a broker that creates a topic while it does not know yet that it is there.
+TRANSIENT = (errors.KafkaProtocolError, errors.InvalidReplicationFactorError)
+
+NAME = f'"{TOPIC}"'
+NO_TOPIC = f"there is no topic {NAME}, and Kafka does not let us create it"
+DENIED = "access denied: ask for the ACL"
+CLOSED = "it closed the connection: not ready yet, or see KAFKA_SECURITY_PROTOCOL"
+
+# Part of an error's name or text, what it means, and whether it is final: waiting cannot help.
+MEANINGS = (
+    ("CreateTopics", f"{NO_TOPIC}: ask for the topic, or for the ACL Create on it", True),
+    ("TopicAuthorization", f"{DENIED} Write (a producer) or Read (a consumer) on {NAME}", True),
+    ("InvalidTopic", f"Kafka allows no topic of the name {NAME}: see KAFKA_TOPIC", True),
+    ("GroupAuthorization", f"{DENIED} Read on the consumer's group, see KAFKA_GROUP_ID", True),
+    # For a user who may write to no topic; Kafka before 2.8 asks for IdempotentWrite, too.
+    ("ClusterAuthorization", f"{DENIED} Write on {NAME}", True),
+    ("SaslAuthenticationFailed", "it refuses this user and password (KAFKA_SASL_PLAIN_…)", True),
+    ("UnsupportedSaslMechanism", "it does not support this KAFKA_SASL_MECHANISM", True),
+    ("IllegalSaslState", "it expects no login: see KAFKA_SECURITY_PROTOCOL", True),
+    ("certificate has expired", "its certificate has expired", True),
+    ("ostname mismatch", "its certificate is for another host name", True),
+    ("address mismatch", "its certificate is for a host name, not for this address", True),
+    ("CERTIFICATE_VERIFY_FAILED", "certificate not trusted by KAFKA_SSL_CAFILE", True),
+    ("ALERT", "it refuses our certificate or TLS version: see KAFKA_SSL_CERTFILE", True),
+    ("ECONNREFUSED", "connection refused", False),
+    ("DNS", "unknown host", False),
+    ("timed out", "no answer", False),
+    ("EOF", "no TLS there, or not ready: see KAFKA_SECURITY_PROTOCOL", False),
+    ("WRONG_VERSION_NUMBER", "no TLS there: see KAFKA_SECURITY_PROTOCOL", False),
+    ("frame length: 352518", "it speaks TLS: see KAFKA_SECURITY_PROTOCOL", False),
+    ("frame length", "not a Kafka broker", False),
+    ("disconnected", CLOSED, False),
+    ("ECONNRESET", CLOSED, False),
+    ("reset by peer", CLOSED, False),
+)
+
+
+def describe(error: Exception) -> tuple[str, bool]:
+    """What went wrong, in a few words for a person, and whether waiting cannot help."""
+    text = f"{type(error).__name__}: {error}"
+    for sign, meaning, final in MEANINGS:
+        if sign in text:
+            return meaning, final
+    # An error that kafka-python did not wrap in one of its own comes from a setting.
+    return (str(error), False) if isinstance(error, KafkaError) else (text, True)
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same attempt may succeed later."""
+    return getattr(error, "retriable", False) or isinstance(error, TRANSIENT)
+
+
+def notify(text: str) -> None:
+    """Write one line to standard error, if that is still there."""
+    with suppress(OSError):
+        print(f"{text}\n", end="", file=sys.stderr, flush=True)
+
+
+def print_lines(lines: list[str]) -> None:
+    """Write lines to standard output so that they are seen at once; raises OSError."""
+    if lines:
+        print("\n".join(lines) + "\n", end="", flush=True)
+
+
+def output_lost(error: OSError) -> int:
+    """The exit status for a standard output that is gone; names the reason unless a reader left."""
+    # Python flushes standard output once more at its end, and would complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return 0
+    notify(f"Cannot write to standard output: {error.strerror}.")
+    return 1

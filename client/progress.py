@@ -1,0 +1,104 @@
+"""How far a consumer has come: which offsets it delivered, and which are not committed yet."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors
+from kafka.errors import KafkaError
+
+from client.messages import notify
+from client.settings import TOPIC
+
+# Raised where the group has no offset of a partition, or one that the partition does not have.
+OUT_OF_RANGE = (
+    errors.NoOffsetForPartitionError,
+    errors.OffsetOutOfRangeError,
+    errors.LogTruncationError,
+)
+
+
+class Progress(ConsumerRebalanceListener):
+    """The next offset of each partition that was read, and the partitions to be committed."""
+
+    def __init__(self, consumer: KafkaConsumer) -> None:
+        self.consumer = consumer
+        self.next_offset: dict[TopicPartition, int] = {}
+        self.uncommitted: set[TopicPartition] = set()
+        self.announced: set[TopicPartition] = set()
+        self.rebalanced = False
+        consumer.subscribe([TOPIC], listener=self)
+
+    def on_partitions_revoked(self, revoked: object) -> None:
+        """Nothing: what was delivered was committed before, or will be if they come back."""
+
+    def on_partitions_assigned(self, assigned: object) -> None:
+        """Remember to settle the positions; no call to Kafka may be made from in here."""
+        self.rebalanced = True
+
+    def delivered(self, partition: TopicPartition, next_offset: int) -> None:
+        """Count all before an offset as delivered, and to be committed."""
+        self.next_offset[partition] = next_offset
+        self.uncommitted.add(partition)
+
+    def forget(self, partition: TopicPartition) -> bool:
+        """Start anew with a partition; whether some of it was uncommitted."""
+        self.next_offset.pop(partition, None)
+        uncommitted = partition in self.uncommitted
+        self.uncommitted.discard(partition)
+        return uncommitted
+
+    def settle(self) -> None:
+        """After a rebalance, resume each partition after what was delivered or committed last.
+
+        Another member may have read on meanwhile, and kafka-python keeps the old position of a
+        partition that comes back. Raises KafkaError where Kafka does not say what was committed.
+        """
+        assigned = self.consumer.assignment()
+        for partition in self.next_offset.keys() - assigned:
+            if self.forget(partition):
+                notify(f"Partition {partition.partition} was reassigned before its last commit:")
+                notify("its last numbers may be printed twice.")
+        for partition in assigned:
+            committed = self.consumer.committed(partition, timeout_ms=1_000) or 0
+            resume_at = max(committed, self.next_offset.get(partition, 0))
+            if resume_at:
+                self.next_offset[partition] = resume_at
+                self.consumer.seek(partition, resume_at)
+            if resume_at == committed:
+                self.uncommitted.discard(partition)
+        if not assigned:
+            notify("No partition is left for this member of the group: standing by to take over.")
+        self.announced &= assigned
+        self.rebalanced = False
+
+    def announce(self, batches: dict[TopicPartition, list]) -> None:
+        """Say which partitions are read from now on, and from where."""
+        for partition in sorted(self.consumer.assignment() - self.announced):
+            start = batches[partition][0].offset if partition in batches else None
+            if start is None:
+                with suppress(KafkaError):  # not known yet: at the next look
+                    start = self.consumer.position(partition, timeout_ms=100)
+            if start is not None and not self.rebalanced:
+                notify(f"Reading partition {partition.partition} from offset {start}.")
+                self.announced.add(partition)
+
+    def reposition(self, error: KafkaError) -> None:
+        """Resume what is OUT_OF_RANGE after what was delivered last, else at the earliest offset.
+
+        What was delivered counts where only the group has lost its offset. After a rebalance
+        settle() is still to come, and decides.
+        """
+        if self.rebalanced:
+            return
+        no_offset = isinstance(error, errors.NoOffsetForPartitionError)
+        truncated = isinstance(error, errors.LogTruncationError)
+        for partition in list(error.divergent_offsets if truncated else error.args[0]):
+            if no_offset and partition in self.next_offset:
+                self.consumer.seek(partition, self.next_offset[partition])
+                continue
+            if not no_offset:
+                number = partition.partition
+                notify(f"Partition {number}: offset out of range, resuming at the earliest.")
+            self.consumer.seek_to_beginning(partition)
+            self.forget(partition)
