@@ -1,7 +1,5 @@
 """What producers and consumers share: connecting, closing, and the batches that are read."""
 
-from __future__ import annotations
-
 import os
 import sys
 from contextlib import suppress
@@ -12,7 +10,15 @@ try:
     from kafka.errors import KafkaError, KafkaTimeoutError
 
     from client.connecting import POLL_INTERVAL, connect
-    from client.messages import describe, is_transient, notify, output_lost, print_lines
+    from client.messages import (
+        TRANSIENT,
+        describe,
+        end_without_output,
+        is_transient,
+        notify,
+        print_lines,
+        printable,
+    )
     from client.progress import OUT_OF_RANGE, Progress
     from client.settings import TOPIC
     from client.stopping import stop, stop_on_signals

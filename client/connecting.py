@@ -1,7 +1,5 @@
 """Waiting for a broker: why it cannot be reached, and when it is back; the topic."""
 
-from __future__ import annotations
-
 import logging
 import queue
 import threading

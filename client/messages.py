@@ -1,10 +1,9 @@
 """What the scripts print and say, and the sentence for each error of kafka-python."""
 
-from __future__ import annotations
-
 import os
 import sys
 from contextlib import suppress
+from functools import lru_cache
 
 from kafka import errors
 from kafka.errors import KafkaError
@@ -76,11 +75,18 @@ def print_lines(lines: list[str]) -> None:
         print("\n".join(lines) + "\n", end="", flush=True)
 
 
-def output_lost(error: OSError) -> int:
-    """The exit status for a standard output that is gone; names the reason unless a reader left."""
+def end_without_output(error: OSError) -> None:
+    """Raise SystemExit with the reason why standard output is gone; nothing if a reader left."""
     # Python flushes standard output once more at its end, and would complain.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if isinstance(error, BrokenPipeError):
-        return 0
-    notify(f"Cannot write to standard output: {error.strerror}.")
-    return 1
+    if not isinstance(error, BrokenPipeError):
+        sys.exit(f"Cannot write to standard output: {error.strerror}.")
+
+
+@lru_cache(maxsize=16)
+def printable(raw: bytes) -> str:
+    """UTF-8 as text that cannot break the line or the terminal: the rest as escapes."""
+    text = raw.decode("utf-8", "backslashreplace")
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    encoding = sys.stdout.encoding or "utf-8"  # which may lack some letters
+    return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -1,7 +1,5 @@
 """How far a consumer has come: which offsets it delivered, and which are not committed yet."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors

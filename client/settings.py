@@ -1,7 +1,5 @@
 """Settings from the environment: `KAFKA_<OPTION>` for each option of kafka-python."""
 
-from __future__ import annotations
-
 import os
 import re
 import ssl

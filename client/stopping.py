@@ -1,7 +1,5 @@
 """The flag that ends a script, and the signals that set it."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading
