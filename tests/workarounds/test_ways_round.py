@@ -11,13 +11,14 @@ from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
-from account import cpu
-from cluster import Cluster
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.net.selector import NetworkSelector
 from kafka.net.transport import KafkaTCPTransport
-from proxy import Proxy
-from running import Broker, Running, administrator, eventually, hold, made, script
+
+from tests.support.account import cpu
+from tests.support.cluster import Cluster
+from tests.support.process import Broker, Running, administrator, eventually, hold, made, script
+from tests.support.proxy import Proxy
 
 # Of interest when kafka-python changes, and that takes `--full` anyway.
 pytestmark = pytest.mark.full
