@@ -15,10 +15,10 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 PROJECT = DOCS.parent
-sys.path.insert(0, str(PROJECT / "tests"))
+sys.path.insert(0, str(PROJECT))
 
-from running import eventually  # noqa: E402
-from terminal import Machine, Terminal  # noqa: E402
+from tests.support.process import eventually  # noqa: E402
+from tests.support.tmux import Machine, Terminal  # noqa: E402
 
 CAST, PICTURE = DOCS / "numbers.cast", DOCS / "numbers.gif"
 BIN = Path(sys.executable).parent

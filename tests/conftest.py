@@ -12,7 +12,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from running import Broker, Running, script
+
+from tests.support.process import Broker, Running, script
 
 # The files that take longest go first: the last of all would keep one worker busy alone.
 LONGEST = " test_broker test_launcher test_on_a_cluster test_settings test_cluster test_readme "
@@ -35,7 +36,7 @@ def pytest_configure(config) -> None:
     """Mark everything that will be started, and have somebody stand by who ends it."""
     if "NUMBERS_TESTS" not in os.environ:
         os.environ["NUMBERS_TESTS"] = uuid4().hex
-        command = [sys.executable, Path(__file__).with_name("reaper.py")]
+        command = [sys.executable, Path(__file__).parent / "support" / "reaper.py"]
         config.reaper = subprocess.Popen(
             [*command, os.environ["NUMBERS_TESTS"]], stdin=subprocess.PIPE, start_new_session=True
         )

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from running import PROJECT, eventually
-from terminal import LAUNCHER, SESSION, Machine, Terminal
+
+from tests.support.process import PROJECT, eventually
+from tests.support.tmux import LAUNCHER, SESSION, Machine, Terminal
 
 TITLES = ["ZooKeeper", "Kafka", "htop", "Producer A", "Producer B", "Consumer C"]
 TRIO = TITLES[3:]

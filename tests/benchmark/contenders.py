@@ -1,4 +1,4 @@
-"""What the benchmark measures this project against: `contenders.py NAME ARGUMENTS`.
+"""What this project is measured against: `python -m tests.benchmark.contenders NAME ARGUMENTS`.
 
 Each function is a program that runs in a process of its own. Those that send at a pace leave the
 moments at which they did, on the monotonic clock, in a file.
@@ -15,8 +15,6 @@ from pathlib import Path
 
 import confluent_kafka
 from kafka import KafkaConsumer, KafkaProducer
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 EARLIEST = {"auto_offset_reset": "earliest"}
 

@@ -6,7 +6,8 @@ import signal
 import sys
 
 import pytest
-from running import PROJECT, Running, eventually
+
+from tests.support.process import PROJECT, Running, eventually
 
 REQUIREMENTS = ("requirements.txt", "broker/requirements.txt")
 NO_NETWORK = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "https_proxy": "http://127.0.0.1:9"}

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from certificates import Authority
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -20,7 +19,9 @@ from confluent_kafka.admin import (
     ScramMechanism,
     UserScramCredentialUpsertion,
 )
-from running import PROJECT, Running, administrator, eventually, free_ports
+
+from tests.support.certificates import Authority
+from tests.support.process import PROJECT, Running, administrator, eventually, free_ports
 
 LOCK = PROJECT / "tests" / "kafka-4.3.1.lock"
 ARCHIVE = PROJECT / ".kafka" / f"{LOCK.stem}.jsa"

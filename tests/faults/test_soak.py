@@ -1,8 +1,9 @@
 """The long run; not part of the ordinary one: `tests/run -m soak`, `--seed` repeats one."""
 
 import pytest
-from cluster import Cluster
-from soak import soak
+
+from tests.faults.soak import soak
+from tests.support.cluster import Cluster
 
 MINUTES = 10
 

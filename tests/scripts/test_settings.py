@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from certificates import Authority
 from confluent_kafka.admin import (
     ScramCredentialInfo,
     ScramMechanism,
     UserScramCredentialUpsertion,
 )
-from running import Broker, Running, administrator, eventually, free_ports, script
+
+from tests.support.certificates import Authority
+from tests.support.process import Broker, Running, administrator, eventually, free_ports, script
 
 SCRIPTS = ["producer_a.py", "producer_b.py", "consumer_c.py"]
 

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from uuid import uuid4
 
 import pytest
-from account import account, calm, in_rhythm
-from proxy import Proxy
-from running import (
+
+from tests.support.account import account, calm, in_rhythm
+from tests.support.process import (
     Broker,
     Running,
     administrator,
@@ -21,6 +21,7 @@ from running import (
     made,
     script,
 )
+from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from account import account, calm, printed
 from confluent_kafka.admin import AdminClient
-from running import Broker, eventually, hold, made
-from trio import BACK, Trio, contents, producer
+
+from tests.support.account import account, calm, printed
+from tests.support.process import Broker, eventually, hold, made
+from tests.support.trio import BACK, Trio, contents, producer
 
 pytestmark = pytest.mark.timeout(150)
 

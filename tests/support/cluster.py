@@ -9,8 +9,9 @@ from pathlib import Path
 
 from confluent_kafka import ElectionType
 from confluent_kafka.admin import AdminClient, NewTopic
-from proxy import Proxy
-from running import Running, eventually, free_ports
+
+from tests.support.process import Running, eventually, free_ports
+from tests.support.proxy import Proxy
 
 # What one broker of three needs besides its own id, to lose nothing when one of them dies.
 OVERRIDES = {

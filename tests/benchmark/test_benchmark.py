@@ -5,15 +5,16 @@ import subprocess
 import sys
 
 import pytest
-from running import PROJECT
+
+from tests.support.process import PROJECT
 
 pytestmark = pytest.mark.timeout(180)
 
 
 def benchmark(*arguments: str) -> subprocess.CompletedProcess:
     """The benchmark, run to its end."""
-    command = [sys.executable, PROJECT / "tests" / "benchmark.py", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=150)
+    command = [sys.executable, "-m", "tests.benchmark", *arguments]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=150)
 
 
 @pytest.mark.full

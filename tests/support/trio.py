@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 from collections import defaultdict
 
-import account
-from running import Running, eventually, script
+from tests.support import account
+from tests.support.process import Running, eventually, script
 
 # Seconds within which numbers are to flow again once the broker is back.
 BACK = 5

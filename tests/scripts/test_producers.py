@@ -8,9 +8,10 @@ import sys
 from itertools import pairwise
 
 import pytest
-import trio
-from account import in_rhythm
-from running import PROJECT, environment, hold, records, script
+
+from tests.support import trio
+from tests.support.account import in_rhythm
+from tests.support.process import PROJECT, environment, hold, records, script
 
 
 def acknowledged(producer) -> list[tuple[str, int, int]]:

@@ -9,7 +9,8 @@ import sys
 import psutil
 import pytest
 from confluent_kafka import Producer
-from running import PROJECT, Running, environment, records
+
+from tests.support.process import PROJECT, Running, environment, records
 
 
 def write(servers: str, topic: str, numbers: range) -> None:

@@ -15,12 +15,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from account import account, calm, in_topic
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from proxy import Proxy
-from running import Running, eventually, free_ports, hold, script
-from test_scripts import InTerminal
+
+from tests.scripts.test_scripts import InTerminal
+from tests.support.account import account, calm, in_topic
+from tests.support.process import Running, eventually, free_ports, hold, script
+from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -10,7 +10,8 @@ import termios
 import time
 
 import pytest
-from running import PROJECT, Running, environment, eventually, hold
+
+from tests.support.process import PROJECT, Running, environment, eventually, hold
 
 SCRIPTS = {"producer_a.py": r"A: 0 ", "producer_b.py": r"B: 1 ", "consumer_c.py": r"[AB]: \d"}
 

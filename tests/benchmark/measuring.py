@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-from running import PROJECT, Broker, Running
 
-sys.path.insert(0, str(PROJECT))
 from broker import jars
 from broker.__main__ import java
+from tests.support.process import PROJECT, Broker, Running
 
 QUICK = "--quick" in sys.argv
 
@@ -199,7 +198,7 @@ def report(results: dict[str, Result | None], minutes: float) -> str:
     """All outcomes as Markdown: first what is to be reached, then the tables."""
     parts = [
         "# Measured beside the others",
-        f"By `tests/benchmark.py` in {minutes:.0f} minutes, {ROUNDS} rounds, on"
+        f"By `tests/benchmark` in {minutes:.0f} minutes, {ROUNDS} rounds, on"
         f" {os.cpu_count()} cores with {psutil.virtual_memory().total / 2**30:.0f} GB,"
         f" {platform.system()} {platform.machine()}, Python {platform.python_version()},"
         f" kafka-python {version('kafka-python')}, confluent-kafka {version('confluent-kafka')}."

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
-from account import calm
-from cluster import Cluster
 from confluent_kafka.admin import NewTopic
-from running import eventually, hold
-from soak import soak
-from trio import BACK, Trio
+
+from tests.faults.soak import soak
+from tests.support.account import calm
+from tests.support.cluster import Cluster
+from tests.support.process import eventually, hold
+from tests.support.trio import BACK, Trio
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 

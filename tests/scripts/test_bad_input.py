@@ -13,7 +13,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import NewTopic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from running import Running, administrator, eventually, script
+
+from tests.support.process import Running, administrator, eventually, script
 
 # Kafka's own default, and what a batch of one record without a key needs besides its value.
 LARGEST_BATCH, AROUND_THE_VALUE = 1048588, 72

@@ -1,4 +1,4 @@
-"""What this project reaches beside others that do the same: `benchmark.py [--quick] [ROW]...`.
+"""This project measured beside others: `python -m tests.benchmark [--quick] [ROW]...`.
 
 Contenders run in turn, several rounds, on one broker; figures are medians. Without arguments all
 rows run, in less than 25 minutes, and docs/benchmark.md and docs/benchmark.svg are written anew.
@@ -27,10 +27,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import psutil
-from account import cpu, in_topic
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
-from measuring import (
+
+from broker.__main__ import SERVER_OPTIONS
+from tests.benchmark.measuring import (
     QUICK,
     Bare,
     Mark,
@@ -50,12 +51,18 @@ from measuring import (
     report,
     watch,
 )
-from proxy import Proxy
-from running import PROJECT, Broker, Running, administrator, eventually, free_ports, script
-from terminal import Machine
-
-sys.path.insert(0, str(PROJECT))
-from broker.__main__ import SERVER_OPTIONS
+from tests.support.account import cpu, in_topic
+from tests.support.process import (
+    PROJECT,
+    Broker,
+    Running,
+    administrator,
+    eventually,
+    free_ports,
+    script,
+)
+from tests.support.proxy import Proxy
+from tests.support.tmux import Machine
 
 # How much of everything: in full, and quickly.
 BACKLOG = (1_000_000, 20_000)[QUICK]  # numbers that wait to be printed
@@ -125,8 +132,7 @@ def fill(servers: str, topic: str, count: int) -> None:
 
 def contender(name: str, *arguments: object, **options) -> Running:
     """A program of contenders.py."""
-    program = Path(__file__).with_name("contenders.py")
-    return Running(sys.executable, program, name, *arguments, **options)
+    return Running(sys.executable, "-m", "tests.benchmark.contenders", name, *arguments, **options)
 
 
 def reader(name: str, topic: str, group: str, stdout: int = subprocess.PIPE) -> Running:
@@ -293,9 +299,9 @@ def latency(name: str, step: float, count: int) -> list[float]:
         fill(servers, topic, 1)
         eventually(lambda: came, 60, consumer)
         if name == OURS:
-            code = f"import contenders; contenders.project_paced({step}, {count}, {moments!r})"
-            path = {"PYTHONPATH": str(Path(__file__).parent)}
-            producer = script("-c", servers, topic, arguments=(code,), **path)
+            code = "from tests.benchmark.contenders import project_paced"
+            code += f"; project_paced({step}, {count}, {moments!r})"
+            producer = script("-c", servers, topic, arguments=(code,))
         else:
             kind = {BARE: "bare_paced", CONFLUENT: "confluent_paced"}[name]
             producer = contender(kind, servers, topic, step, count, moments)
@@ -639,7 +645,7 @@ def main(*chosen: str) -> None:
         subprocess.run([PROJECT / "broker" / "install", "docs/requirements.txt"], check=True)
     if "NUMBERS_TESTS" not in os.environ:
         os.environ["NUMBERS_TESTS"] = uuid4().hex
-        program = Path(__file__).with_name("reaper.py")
+        program = PROJECT / "tests" / "support" / "reaper.py"
         command = [sys.executable, program, os.environ["NUMBERS_TESTS"]]
         reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         at_end.callback(reaper.communicate)

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from uuid import uuid4
 
 import psutil
-from running import PROJECT, environment, eventually, free_ports
+
+from tests.support.process import PROJECT, environment, eventually, free_ports
 
 LAUNCHER = PROJECT / "launch_tmux.sh"
 SESSION = "numbers"

@@ -5,7 +5,8 @@ import signal
 
 import pytest
 from confluent_kafka import Producer
-from running import eventually
+
+from tests.support.process import eventually
 
 
 def write(servers: str, topic: str, *numbers: int, key: str = "A") -> None:

@@ -11,17 +11,18 @@ from pathlib import Path
 
 import psutil
 import pytest
-from account import account, in_topic, printed
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AclOperation, ResourceType
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
-from kraft import CERTIFIED, KEY_PASSWORD, PASSWORDS, SIZE, Kraft
-from running import PROJECT, Running, eventually, script
-from terminal import Machine
-from test_launcher import wait_for_numbers
-from trio import producer
+
+from tests.project.test_launcher import wait_for_numbers
+from tests.support.account import account, in_topic, printed
+from tests.support.kraft import CERTIFIED, KEY_PASSWORD, PASSWORDS, SIZE, Kraft
+from tests.support.process import PROJECT, Running, eventually, script
+from tests.support.tmux import Machine
+from tests.support.trio import producer
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -6,7 +6,7 @@ parts of files. A comment before a block says how else it is treated:
 
     <!-- each line in a terminal of its own -->
     <!-- Ctrl-C in each terminal, the last one first -->
-    <!-- run by tests/test_launcher.py -->
+    <!-- run by tests/project/test_launcher.py -->
     <!-- not run: the reason -->
 """
 
@@ -20,8 +20,9 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from running import PROJECT, eventually
-from terminal import Machine, Terminal
+
+from tests.support.process import PROJECT, eventually
+from tests.support.tmux import Machine, Terminal
 
 README = (PROJECT / "README.md").read_text()
 CAST, PICTURE = PROJECT / "docs" / "numbers.cast", PROJECT / "docs" / "numbers.gif"
@@ -29,7 +30,7 @@ CAST, PICTURE = PROJECT / "docs" / "numbers.cast", PROJECT / "docs" / "numbers.g
 PART = re.compile(r"^ *<!-- (.*?) -->$|^( *)```(\w*)\n(.*?)^ *```$", re.M | re.S)
 
 # What fetches and starts things of its own, for minutes.
-ELSEWHERE = {"tests/run", ".venv/bin/python tests/benchmark.py"}
+ELSEWHERE = {"tests/run", ".venv/bin/python -m tests.benchmark"}
 
 # Seconds for a program to start or end, and for a screen to change, on a busy machine.
 PATIENCE = 60
@@ -88,7 +89,7 @@ class Reader:
         terminal.type("Enter")
 
     def install(self) -> None:
-        """What a first start would fetch, as tests/test_install.py shows; and uncommitted edits."""
+        """What a first start would fetch, as test_install.py shows; and uncommitted edits."""
         (self.project / ".kafka").mkdir()
         for installed in (".venv", ".kafka/jars"):
             (self.project / installed).symlink_to(PROJECT / installed)

@@ -12,7 +12,8 @@ from itertools import pairwise
 
 import psutil
 from confluent_kafka import Consumer, Message, TopicPartition
-from running import Running, eventually
+
+from tests.support.process import Running, eventually
 
 ACKNOWLEDGED = re.compile(r"([AB]): (\d+)  \(partition (\d+), offset (\d+)\)")
 PRINTED = re.compile(r"([AB]): (\d+)")

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-import account
 import psutil
-from cluster import Cluster, runs
-from running import Running, eventually, script
-from trio import BACK, contents, producer
+
+from tests.support import account
+from tests.support.cluster import Cluster, runs
+from tests.support.process import Running, eventually, script
+from tests.support.trio import BACK, contents, producer
 
 TOPIC = "soak"
 PARTITIONS = 4  # with fewer both keys would share one, and a consumer would have nothing to do
