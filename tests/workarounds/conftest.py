@@ -1,0 +1,80 @@
+"""Each workaround is still needed, and works: a script with all of them beside one without it.
+
+A test where both do well says that kafka-python has been mended: delete the workaround, and the
+test with it.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support.account import cpu
+from tests.support.process import Broker, Running, hold, script
+from tests.support.proxy import Proxy
+
+PRODUCE = "from producer_utils import produce; produce(0.2)"
+CONSUME = "from consumer_c import consume; consume()"
+
+# Makes client.workarounds.apply() find a module of this name that does nothing.
+WITHOUT = "import sys; sys.modules['client.workarounds.{}'] = sys; {}"
+
+Pair = tuple[Running, Running]
+
+
+@pytest.fixture(scope="session")
+def broker_behind_proxy(tmp_path_factory, ours_to_stop) -> Iterator[tuple[Broker, Proxy]]:
+    """A broker for the tests of this directory, and the proxy that it is reached through."""
+    broker, proxy = Broker(tmp_path_factory.mktemp("behind a proxy")), Proxy()
+    proxy.target = broker.port
+    overrides = [f"advertised.listeners=PLAINTEXT://{proxy.address}"]
+    overrides.append("auto.create.topics.enable=false")  # a deleted topic is to stay deleted
+    try:
+        broker.start(*(word for override in overrides for word in ("--override", override)))
+        yield broker, proxy
+    finally:
+        broker.kill()
+        proxy.close()
+
+
+@pytest.fixture
+def proxy(broker_behind_proxy) -> Proxy:
+    """The way to the broker, undisturbed."""
+    _, proxy = broker_behind_proxy
+    proxy.turn("pass")
+    proxy.links.clear()  # those of other tests
+    return proxy
+
+
+@pytest.fixture
+def pair(request, topic) -> Iterator[Callable[..., Pair]]:
+    """Starts code twice: with all workarounds, and without the one that the test is named after."""
+    name = request.path.stem.removeprefix("test_")
+    with ExitStack() as stack:
+
+        def pair(servers: str, code: str, **settings: str) -> Pair:
+            started = []
+            for way, run in (("with", code), ("without", WITHOUT.format(name, code))):
+                own = {"KAFKA_GROUP_ID": f"{topic}-{way}"} | settings
+                started.append(script("-c", servers, topic, arguments=(run,), **own))
+                stack.callback(started[-1].kill)
+            return started[0], started[1]
+
+        yield pair
+
+
+@pytest.fixture(scope="session")
+def busy() -> Callable[..., list[bool]]:
+    """Tells which of some processes take more than a twentieth of a core meanwhile."""
+
+    def one_is_busy(one: Running, seconds: float) -> bool:
+        before = cpu(one)
+        hold(seconds)
+        return cpu(one) - before > 0.05 * seconds
+
+    def busy(*scripts: Running, seconds: float) -> list[bool]:
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(one_is_busy, scripts, [seconds] * len(scripts)))
+
+    return busy

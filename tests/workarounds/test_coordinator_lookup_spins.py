@@ -1,0 +1,22 @@
+"""client/workarounds/coordinator_lookup_spins.py"""
+
+import pytest
+
+from tests.support.cluster import Cluster
+from tests.workarounds.conftest import CONSUME
+
+pytestmark = pytest.mark.full
+
+
+def test_a_consumer_stays_calm_while_a_dead_coordinator_is_named(pair, busy, tmp_path, topic):
+    cluster = Cluster(tmp_path)
+    try:
+        cluster.start().create(topic)
+        mended, faulty = pair(cluster.servers, CONSUME)
+        for one in (mended, faulty):
+            one.said("Reading partition")
+        cluster.kafkas[cluster.coordinator(f"{topic}-without")].kill()
+        # Another broker names it until its session is over.
+        assert busy(mended, faulty, seconds=4) == [False, True], (mended, faulty)
+    finally:
+        cluster.kill()

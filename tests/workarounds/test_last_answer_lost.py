@@ -1,0 +1,14 @@
+"""client/workarounds/last_answer_lost.py"""
+
+import pytest
+
+from tests.workarounds.conftest import PRODUCE
+
+pytestmark = pytest.mark.full
+
+
+def test_what_came_before_the_end_of_a_connection_is_heard(pair, proxy):
+    proxy.turn("http")
+    mended, faulty = pair(proxy.address, PRODUCE)
+    mended.said("not a Kafka broker", 10)
+    faulty.said("it closed the connection", 10)
