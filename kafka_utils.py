@@ -47,10 +47,7 @@ def connect_kafka_producer() -> KafkaProducer:
     # An outage must not cost a number, however long it lasts: no time limit on delivery.
     options = {"acks": "all", "enable_idempotence": True, "delivery_timeout_ms": float("inf")}
     # send() blocks where the topic was deleted; no longer than this, so that it can be stopped.
-    producer = connect(KafkaProducer, **options, max_block_ms=500)
-    with suppress(KafkaTimeoutError):
-        producer.partitions_for(TOPIC)  # asked only now, it would make the first number late
-    return producer
+    return connect(KafkaProducer, KafkaProducer.partitions_for, **options, max_block_ms=500)
 
 
 def close_kafka_producer(producer: KafkaProducer) -> None:
@@ -77,7 +74,8 @@ def connect_kafka_consumer() -> KafkaConsumer:
     # Each batch waits for its commit; the 500 that are usual make a backlog wait too often.
     # A fetch that waits at a partition with nothing in it holds up the others of that broker.
     options |= {"max_poll_records": 5_000, "fetch_max_wait_ms": 250}
-    consumer = connect(KafkaConsumer, TOPIC, **options, isolation_level="read_committed")
+    options |= {"isolation_level": "read_committed"}
+    consumer = connect(KafkaConsumer, KafkaConsumer.partitions_for_topic, TOPIC, **options)
     name = f'as group "{group}"' if group else "without a group: everything, every time"
     notify(f'Reading topic "{TOPIC}" {name}.')
     return consumer

@@ -1,1 +1,1 @@
-"""What kafka_utils.py is built on: settings, messages, stopping, connecting, progress."""
+"""What kafka_utils.py is built on; nothing else imports it."""

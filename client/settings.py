@@ -2,12 +2,12 @@
 
 import os
 import re
-import ssl
 import sys
 from difflib import get_close_matches
-from pathlib import Path
 
 from kafka import KafkaConsumer, KafkaProducer
+
+from client.security import check_security, read_secret, tls_context, variable
 
 TOPIC = os.environ.get("KAFKA_TOPIC") or "numbers"
 
@@ -87,11 +87,6 @@ def is_option(name: str, option: str) -> bool:
     return False
 
 
-def variable(option: str) -> str:
-    """The environment variable of an option."""
-    return f"KAFKA_{option.upper()}"
-
-
 def to_value(name: str, option: str, text: str) -> object:
     """A setting as the type of value that its option has; SystemExit where it is none."""
     default = OPTIONS[option]
@@ -108,51 +103,3 @@ def to_value(name: str, option: str, text: str) -> object:
     if default is not None and not isinstance(default, str):
         sys.exit(f"{name} cannot be set here: it is not a plain value.")
     return text
-
-
-def read_secret(name: str, file: str) -> str:
-    """The content of a file without the newline at its end; SystemExit if it cannot be read."""
-    try:
-        return Path(file).read_text().rstrip("\r\n")
-    except (OSError, ValueError) as error:
-        sys.exit(f"{name}: the file cannot be read: {getattr(error, 'strerror', error)}.")
-
-
-def check_security(options: dict) -> None:
-    """Refuse settings of TLS and login that do not go together."""
-    protocol = options.get("security_protocol", "PLAINTEXT")
-    for layer, others in (("SASL", "SASL_PLAINTEXT or SASL_SSL"), ("SSL", "SSL or SASL_SSL")):
-        idle = [variable(option) for option in options if option.startswith(f"{layer.lower()}_")]
-        if idle and layer not in protocol.split("_"):
-            sys.exit(f"{idle[0]} needs {others} as KAFKA_SECURITY_PROTOCOL, not {protocol}.")
-    needed = ["sasl_mechanism"] if "SASL" in protocol else []
-    if options.get("sasl_mechanism", "").startswith(("PLAIN", "SCRAM")):
-        needed += ["sasl_plain_username", "sasl_plain_password"]
-    for option in needed:
-        if not options.get(option):
-            sys.exit(f"{variable(option)} is missing: KAFKA_SECURITY_PROTOCOL asks for a login.")
-
-
-def tls_context(options: dict) -> ssl.SSLContext:
-    """What the options of TLS say, their files read once: kafka-python would at each attempt."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.check_hostname = options.get("ssl_check_hostname", True)
-    if "ssl_cafile" not in options:
-        context.load_default_certs()
-    if "ssl_crlfile" in options:
-        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
-    own = {"ssl_certfile": None, "ssl_keyfile": None, "ssl_password": ""}  # None would ask for one
-    load = {("ssl_cafile",): context.load_verify_locations, tuple(own): context.load_cert_chain}
-    load[("ssl_crlfile",)] = context.load_verify_locations
-    for names, use in load.items():
-        if names[0] not in options:
-            continue
-        try:
-            use(*(options.get(name, own.get(name)) for name in names))
-        except OSError as error:
-            given = " or ".join(variable(name) for name in names if name in options)
-            pem = "no PEM in it, or key, certificate and password do not match"
-            reason = pem if isinstance(error, ssl.SSLError) else error.strerror
-            sys.exit(f"{given} cannot be used: {reason}.")
-    return context
