@@ -69,8 +69,11 @@ class Trio:
         self.topic = f"{fault}-{uuid4().hex[:6]}"
         assert made(administrator(servers), self.topic, 2), self.topic
         self.all: list[Running] = []
+        settings = {"KAFKA_GROUP_ID": self.topic}
+        if fault == "join":  # a request to join is sent again five seconds after this
+            settings["KAFKA_MAX_POLL_INTERVAL_MS"] = "6000"
         for name in SCRIPTS:
-            self.all.append(script(name, proxy.address, self.topic, KAFKA_GROUP_ID=self.topic))
+            self.all.append(script(name, proxy.address, self.topic, **settings))
             stack.callback(self.all[-1].kill)
 
     def go_on(self, seconds: float) -> None:
