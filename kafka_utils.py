@@ -120,17 +120,17 @@ def commit(consumer: KafkaConsumer, progress: Progress) -> None:
 
     Takes at most 2 seconds, or 0.5 once `stop` is set. Raises KafkaError where waiting cannot help.
     """
-    if not progress.uncommitted:
+    if not consumer.config["group_id"]:
+        progress.uncommitted.clear()
+    # What was reassigned belongs to another member: its offset must not be moved back.
+    partitions = progress.uncommitted & consumer.assignment()
+    if not partitions:
         return
-    if consumer.config["group_id"]:
-        offsets = {
-            partition: OffsetAndMetadata(progress.next_offset[partition], "", -1)
-            for partition in progress.uncommitted
-        }
-        try:
-            consumer.commit(offsets, timeout_ms=500 if stop.is_set() else 2_000)
-        except KafkaError as error:
-            if is_transient(error) or isinstance(error, REBALANCED):
-                return
-            raise
-    progress.uncommitted.clear()
+    offsets = {one: OffsetAndMetadata(progress.next_offset[one], "", -1) for one in partitions}
+    try:
+        consumer.commit(offsets, timeout_ms=500 if stop.is_set() else 2_000)
+    except KafkaError as error:
+        if is_transient(error) or isinstance(error, REBALANCED):
+            return
+        raise
+    progress.uncommitted -= partitions
