@@ -55,8 +55,9 @@ class Progress(ConsumerRebalanceListener):
         assigned = self.consumer.assignment()
         for partition in self.next_offset.keys() - assigned:
             if self.forget(partition):
-                notify(f"Partition {partition.partition} was reassigned before its last commit:")
-                notify("its last numbers may be printed twice.")
+                name = f"Partition {partition.partition}"
+                why = "was reassigned before its last commit"
+                notify(f"{name} {why}: its last numbers may be printed twice.")
         for partition in assigned:
             committed = self.consumer.committed(partition, timeout_ms=1_000) or 0
             resume_at = max(committed, self.next_offset.get(partition, 0))
