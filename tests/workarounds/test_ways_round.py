@@ -16,12 +16,15 @@ from kafka.net.selector import NetworkSelector
 from kafka.net.transport import KafkaTCPTransport
 
 from tests.support.account import cpu
+from tests.support.client import administrator
+from tests.support.client import try_create as made
 from tests.support.cluster import Cluster
-from tests.support.process import Broker, Running, administrator, eventually, hold, made, script
+from tests.support.process import Running, eventually, hold, script
 from tests.support.proxy import Proxy
+from tests.support.servers import Broker
 
 # Of interest when kafka-python changes, and that takes `--full` anyway.
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.xdist_group("ways round")]
 
 # The scripts, and what takes a way round away before they run.
 PRODUCE = "from producer_utils import produce; produce(0.2)"
@@ -67,14 +70,11 @@ def proxy() -> Iterator[Proxy]:
 @pytest.fixture(scope="module")
 def shared(proxy, tmp_path_factory, ours_to_stop) -> Iterator[Broker]:
     """A broker for this file, which each test leaves running."""
-    broker = Broker(tmp_path_factory.mktemp("ways round"))
-    proxy.target = broker.port
-    try:
-        advertised = f"advertised.listeners=PLAINTEXT://{proxy.address}"
-        by_hand = "auto.create.topics.enable=false"  # a topic that goes is not to come by itself
-        yield broker.start("--override", advertised, "--override", by_hand)
-    finally:
-        broker.kill()
+    advertised = {"advertised.listeners": f"PLAINTEXT://{proxy.address}"}
+    by_hand = {"auto.create.topics.enable": "false"}  # a topic that goes is not to come by itself
+    with Broker(tmp_path_factory.mktemp("ways round"), advertised | by_hand) as broker:
+        proxy.target = broker.port
+        yield broker.start()
 
 
 @pytest.fixture
