@@ -1,39 +1,67 @@
-"""One broker for all tests, a topic for each, and nothing left behind."""
+"""One broker for all tests and all workers, a topic for each test, and nothing left behind."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
+from tempfile import mkdtemp
 from uuid import uuid4
 
 import pytest
 
-from tests.support.process import Broker, Running, script
+from tests.support.client import administrator
+from tests.support.kraft import Kraft
+from tests.support.process import Running, script, worker_number
+from tests.support.proxy import Proxy
+from tests.support.servers import Broker
+from tests.support.session import Session
 
-# The files that take longest go first: the last of all would keep one worker busy alone.
-LONGEST = " test_broker test_launcher test_on_a_cluster test_settings test_cluster test_readme "
+# Servers of their own that several tests share: these tests run one after the other in one
+# worker, so that the servers exist only once.
+SHARED = ("outages_broker", "shared_cluster", "kraft", "secured", "started", "stream")
+
+# What takes longest goes first: started last it would keep one worker busy alone.
+LONGEST_FIRST = (
+    "test_what_a_reader_copies",
+    "kraft",
+    "shared_cluster",
+    "started",
+    "outages_broker",
+    "secured",
+    "test_it_comes_up_again",
+    "test_install",
+    "test_launcher",
+    "test_broker",
+    "test_processes",
+    "test_network",
+    "test_signals",
+    "stream",
+)
 
 
 def pytest_addoption(parser) -> None:
-    """`--full`: faults that last as long as they do in real life; `--seed`: the same by chance."""
+    """`--full` gives faults their real length; `--seed` repeats a run of random faults."""
     parser.addoption("--seed", type=int, help="repeats a run of faults drawn at random")
     parser.addoption("--full", action="store_true", help="faults at full length: takes far longer")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config) -> None:
-    """Run the long run in this process, which shows its tables."""
+    """Run the long run in this process, so that it can print its tables."""
     if "soak" in config.option.markexpr:
         config.option.numprocesses = 0
 
 
 def pytest_configure(config) -> None:
-    """Mark everything that will be started, and have somebody stand by who ends it."""
+    """Mark every process to be started, and let the reaper kill what is left of them."""
     if "NUMBERS_TESTS" not in os.environ:
         os.environ["NUMBERS_TESTS"] = uuid4().hex
         command = [sys.executable, Path(__file__).parent / "support" / "reaper.py"]
@@ -42,15 +70,49 @@ def pytest_configure(config) -> None:
         )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session) -> None:
+    """Start the shared broker, without waiting for it, and tell the workers its ports."""
+    config = session.config
+    if not hasattr(config, "reaper") or config.option.collectonly:
+        return
+    if os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or "soak" in config.option.markexpr:
+        return
+    workers = config.option.numprocesses or 1
+    config.broker = Broker(Path(mkdtemp(prefix="numbers-")), proxies=workers)
+    config.broker.start_zookeeper()
+    config.broker.start_kafka()
+    os.environ["NUMBERS_BROKER"] = json.dumps([str(config.broker.data), config.broker.ports])
+
+
+def pytest_terminal_summary(terminalreporter, config) -> None:
+    """Show the shared broker's output if it ended before the tests."""
+    broker = getattr(config, "broker", None)
+    if broker and not (broker.runs(0) and broker.zookeeper.alive):
+        terminalreporter.write_line(f"The shared broker ended: {broker.kafka} {broker.zookeeper}")
+
+
 def pytest_unconfigure(config) -> None:
     """Leave nothing running."""
+    if broker := getattr(config, "broker", None):
+        del os.environ["NUMBERS_BROKER"]
+        broker.stop()
+        broker.kill()
+        shutil.rmtree(broker.data, ignore_errors=True)
     if hasattr(config, "reaper"):
         del os.environ["NUMBERS_TESTS"]
         config.reaper.communicate(timeout=30)
 
 
+def pytest_itemcollected(item) -> None:
+    """Keep tests together that share servers, before xdist looks for groups."""
+    for name in SHARED:
+        if name in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group(name))
+
+
 def pytest_collection_modifyitems(config, items) -> None:
-    """Leave out what nobody asked for; put the files in a good order."""
+    """Leave out what nobody asked for, and put the rest in order."""
     if "soak" not in config.option.markexpr:
         long = [item for item in items if item.get_closest_marker("soak")]
         items[:] = [item for item in items if item not in long]
@@ -58,7 +120,16 @@ def pytest_collection_modifyitems(config, items) -> None:
     for item in items:
         if item.get_closest_marker("full") and not config.option.full:
             item.add_marker(pytest.mark.skip(reason="only with --full"))
-    items.sort(key=lambda item: LONGEST.find(f" {item.path.stem} ") % len(LONGEST))
+    items.sort(key=place)
+
+
+def place(item) -> int:
+    """Where a test comes among all."""
+    names = (item.path.stem, *item.fixturenames)
+    for number, name in enumerate(LONGEST_FIRST):
+        if name in names or item.name.startswith(name):
+            return number
+    return len(LONGEST_FIRST)
 
 
 @pytest.fixture(scope="session")
@@ -68,35 +139,46 @@ def full(request) -> bool:
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory) -> Iterator[Broker]:
+def broker() -> Broker:
     """The broker that all tests share; KAFKA_BOOTSTRAP_SERVERS names one that runs already."""
-    broker = Broker(tmp_path_factory.mktemp("broker"))
     if servers := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        broker = Broker(Path(os.devnull))
         broker.servers = servers
-        yield broker
-        return
-    try:
-        yield broker.start()
-        broker.stop()
-    finally:
-        broker.kill()
+        return broker
+    data, ports = json.loads(os.environ["NUMBERS_BROKER"])
+    broker = Broker(Path(data), ports=ports)
+    administrator(broker.servers, 60)
+    return broker
 
 
 @pytest.fixture(scope="session")
 def ours_to_stop() -> None:
-    """Leave out what stops its broker where the tests were given one that runs."""
+    """Skip what stops its broker where the tests were given a running one."""
     if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         pytest.skip("KAFKA_BOOTSTRAP_SERVERS names a broker that is not ours to stop")
 
 
 @pytest.fixture
+def proxy(broker, ours_to_stop) -> Iterator[Proxy]:
+    """A proxy before the shared broker, for this worker alone."""
+    target, port = broker.proxied[worker_number() % len(broker.proxied)]
+    with closing(Proxy(target, port)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
 def own_broker(tmp_path, ours_to_stop) -> Iterator[Broker]:
-    """A broker that the test may do to as it likes; not started yet."""
-    broker = Broker(tmp_path / "broker data")
-    try:
+    """A broker of the test's own, not started yet."""
+    with Broker(tmp_path / "broker data") as broker:
         yield broker
-    finally:
-        broker.kill()
+
+
+@pytest.fixture(scope="session")
+def kraft(tmp_path_factory, ours_to_stop) -> Iterator[Kraft]:
+    """The cluster of Kafka 4 that all tests of managed clusters share."""
+    with Kraft(tmp_path_factory.mktemp("kraft")) as kraft:
+        yield kraft.start()
+        kraft.stop()
 
 
 @pytest.fixture
@@ -106,18 +188,32 @@ def topic(request) -> str:
 
 
 @pytest.fixture
-def run(broker, topic) -> Iterator:
-    """Runs scripts of the project on the test's topic, and ends them with the test."""
-    started: list[Running] = []
+def add() -> Iterator[Callable[[Running], Running]]:
+    """Has a process killed with the test."""
+    with ExitStack() as stack:
 
-    def run(name: str, **settings: str) -> Running:
-        settings = {"servers": broker.servers, "topic": topic} | settings
-        started.append(script(name, **settings))
-        return started[-1]
+        def add(one: Running) -> Running:
+            stack.callback(one.kill)
+            return one
 
-    yield run
-    for one in started:
-        one.kill()
+        yield add
+
+
+@pytest.fixture
+def run(broker, topic, add) -> Callable[..., Running]:
+    """Runs scripts of the project on the test's topic."""
+
+    def run(name: str, **settings) -> Running:
+        return add(script(name, **{"servers": broker.servers, "topic": topic} | settings))
+
+    return run
+
+
+@pytest.fixture
+def session(broker, topic, full) -> Iterator[Session]:
+    """Scripts on the shared broker, on a topic and in a group of the test's own."""
+    with ExitStack() as stack:
+        yield Session(broker.servers, topic, full, stack)
 
 
 @pytest.fixture(autouse=True, scope="session")

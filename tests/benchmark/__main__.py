@@ -51,17 +51,11 @@ from tests.benchmark.measuring import (
     report,
     watch,
 )
-from tests.support.account import cpu, in_topic
-from tests.support.process import (
-    PROJECT,
-    Broker,
-    Running,
-    administrator,
-    eventually,
-    free_ports,
-    script,
-)
+from tests.support.account import cpu
+from tests.support.client import administrator, records
+from tests.support.process import PROJECT, Running, eventually, script
 from tests.support.proxy import Proxy
+from tests.support.servers import Broker
 from tests.support.tmux import Machine
 
 # How much of everything: in full, and quickly.
@@ -89,18 +83,14 @@ UNFLUSHED = 1_200
 
 @cache
 def broker() -> Broker:
-    """The broker of all rows; what comes through its `late` listener is answered 100 ms late."""
-    own = Broker(directory())
+    """The broker of all rows; what comes through the proxy `late` is answered 100 ms late."""
+    own = Broker(directory(), proxies=1)
     at_end.callback(own.kill)
-    own.late = Proxy(free_ports(1)[0])
+    ((target, port),) = own.proxied
+    own.late = Proxy(target, port)
     own.late.mode = "late"
     at_end.callback(own.late.close)
-    here = f"PLAINTEXT://127.0.0.1:{own.port}"
-    return own.start(
-        *("--override", f"listeners={here},LATE://127.0.0.1:{own.late.target}"),
-        *("--override", f"advertised.listeners={here},LATE://{own.late.address}"),
-        *("--override", "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,LATE:PLAINTEXT"),
-    )
+    return own.start()
 
 
 def new_topic(partitions: int = 1) -> str:
@@ -182,11 +172,11 @@ def backlog() -> Result:
     for kind, names in (("file", everybody), ("pipe", some), ("terminal", some)):
         for name in names:
             todo[name, kind] = lambda name=name, kind=kind: read_backlog(name, BACKLOG, kind)
-    reached = medians(in_turn(todo))
-    rate = {which: read.rate for which, read in reached.items()}
+    measured = medians(in_turn(todo))
+    rate = {which: read.rate for which, read in measured.items()}
     bare = rate[BARE, "file"]
     table = [("", "numbers/s", "× bare poll()", "whole time, s", "memory, MB")]
-    for (name, kind), read in reached.items():
+    for (name, kind), read in measured.items():
         what = "kafka-python, bare poll()" if name == BARE else f"{name}, to a {kind}"
         rest = ("", "") if name == BARE else (f"{read.seconds:.1f}", f"{read.memory:.0f}")
         table.append((what, f"{read.rate:,.0f}", f"{read.rate / bare:.2f}", *rest))
@@ -203,14 +193,14 @@ def backlog() -> Result:
 
 def growth() -> Result:
     """What a larger backlog takes in time and memory."""
-    reached = {(OURS, count): read_backlog(OURS, count) for count in GROWTH}
-    reached |= {(TUTORIAL, count): read_backlog(TUTORIAL, count) for count in GROWTH[:3]}
+    measured = {(OURS, count): read_backlog(OURS, count) for count in GROWTH}
+    measured |= {(TUTORIAL, count): read_backlog(TUTORIAL, count) for count in GROWTH[:3]}
     table = [("", "numbers", "whole time, s", "memory, MB")]
-    for (name, count), read in reached.items():
+    for (name, count), read in measured.items():
         table.append((name, f"{count:,}", f"{read.seconds:.1f}", f"{read.memory:.1f}"))
-    grown = reached[OURS, GROWTH[-1]].memory - reached[OURS, GROWTH[0]].memory
+    grown = measured[OURS, GROWTH[-1]].memory - measured[OURS, GROWTH[0]].memory
     marks = [at_most(20, grown, f"MB more for {GROWTH[-1]:,} numbers than for {GROWTH[0]:,}")]
-    return Result("Memory over the backlog", table, marks, picture=reached)
+    return Result("Memory over the backlog", table, marks, picture=measured)
 
 
 def speed() -> Result:
@@ -362,7 +352,7 @@ def pace() -> Result:
     table = [("", "numbers", "p99, ms late", "last, ms late")]
     late = {}
     for name, topic in topics.items():
-        times = [m.timestamp()[1] for m in in_topic(broker().servers, topic)][:PACED]
+        times = [m.timestamp()[1] for m in records(broker().servers, topic)][:PACED]
         late[name] = [abs(t - times[0] - 1000 * step * k) for k, t in enumerate(times)]
         figures = (percentile(late[name], 0.99), late[name][-1])
         table.append((name, len(times), *(f"{figure:.0f}" for figure in figures)))
@@ -418,7 +408,7 @@ def shown_by_c(machine: Machine, seconds: float) -> None:
 def one_after_the_other(stock: Bare) -> float:
     """Seconds until the tutorials' consumer prints, each server started when the last answers."""
     begin = time.monotonic()
-    stock.zookeeper = stock.command("zookeeper-server-start")
+    stock.start_zookeeper()
     stock.zookeeper.said("binding to port")
     stock.start()
     unbuffered, group = {"PYTHONUNBUFFERED": "1"}, uuid4().hex
@@ -501,16 +491,16 @@ def rest() -> Result:
 def scale() -> Result:
     """A backlog in four partitions, two of them filled, for one consumer and for two."""
     todo = {count: lambda count=count: read_together(count) for count in (1, 2)}
-    reached = {
+    measured = {
         count: list(map(statistics.median, zip(*runs, strict=True)))
         for count, runs in in_turn(todo).items()
     }
     table = [("consumers", "numbers/s", "% of a core, each consumer", "% of a core, Kafka")]
-    for count, (rate, consumers, kafka) in reached.items():
+    for count, (rate, consumers, kafka) in measured.items():
         table.append((count, f"{rate:,.0f}", f"{consumers:.0f}", f"{kafka:.0f}"))
-    remark = f"Two read {reached[2][0] / reached[1][0]:.2f} × as fast as one, on"
+    remark = f"Two read {measured[2][0] / measured[1][0]:.2f} × as fast as one, on"
     remark += f" {os.cpu_count()} cores that carry Kafka and this measurement as well."
-    rates = {count: figures[0] for count, figures in reached.items()}
+    rates = {count: figures[0] for count, figures in measured.items()}
     return Result("Scale: keys A and B in 4 partitions", table, [], remark, rates)
 
 
@@ -634,7 +624,7 @@ QUIET = {"rest", "pace", "real"}
 
 
 def main(*chosen: str) -> None:
-    """Run the rows, print what they reached, and write it down where all have run in full."""
+    """Run the rows, print their outcomes, and write them to docs/ if all have run in full."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     names = [name for name in ROWS if name in chosen or not chosen]

@@ -21,7 +21,8 @@ import psutil
 
 from broker import jars
 from broker.__main__ import java
-from tests.support.process import PROJECT, Broker, Running
+from tests.support.process import PROJECT, Running
+from tests.support.servers import Broker
 
 QUICK = "--quick" in sys.argv
 
@@ -31,11 +32,11 @@ at_end = ExitStack()
 
 
 class Mark(NamedTuple):
-    """What is to be reached, and what was."""
+    """A target, and the figure measured."""
 
     what: str
     figure: str
-    reached: bool
+    met: bool
 
 
 class Result(NamedTuple):
@@ -65,21 +66,21 @@ def at_most(mark: float, figure: float, what: str) -> Mark:
 
 
 def in_turn(contenders: dict[object, Callable]) -> dict[object, list]:
-    """What each contender reached in each round."""
-    reached = defaultdict(list)
+    """The figures of each contender in each round."""
+    figures = defaultdict(list)
     for _ in range(ROUNDS):
         for name, run in contenders.items():
-            reached[name].append(run())
-    return reached
+            figures[name].append(run())
+    return figures
 
 
-def medians(reached: dict[object, list]) -> dict:
+def medians(figures: dict[object, list]) -> dict:
     """The median of each contender's rounds, figure by figure where there are several."""
     return {
         name: Read(*map(statistics.median, zip(*runs, strict=True)))
         if isinstance(runs[0], Read)
         else statistics.median(runs)
-        for name, runs in reached.items()
+        for name, runs in figures.items()
     }
 
 
@@ -109,7 +110,7 @@ def output(kind: str = "file") -> Iterator[tuple[int, Callable[[], int]]]:
 
     def drain() -> None:
         nonlocal lines
-        with suppress(OSError):  # how a terminal ends
+        with suppress(OSError):  # a terminal ends with an error
             while data := os.read(source, 65536):
                 lines += data.count(b"\n")
 
@@ -185,8 +186,7 @@ class Bare(Broker):
             options += ["-XX:+AutoCreateSharedArchive"]
             options += [f"-XX:SharedArchiveFile={self.data / server}.jsa"]
         program = [java(), *options, "-cp", jars.class_path(), main_class, properties, *overrides]
-        self.started.append(Running(*program, cwd=self.data))
-        return self.started[-1]
+        return self.launch(*program, cwd=self.data)
 
     def memory(self) -> float:
         """What both servers hold, in MB."""
@@ -195,7 +195,7 @@ class Bare(Broker):
 
 
 def report(results: dict[str, Result | None], minutes: float) -> str:
-    """All outcomes as Markdown: first what is to be reached, then the tables."""
+    """All outcomes as Markdown: first the targets, then the tables."""
     parts = [
         "# Measured beside the others",
         f"By `tests/benchmark` in {minutes:.0f} minutes, {ROUNDS} rounds, on"
@@ -205,7 +205,7 @@ def report(results: dict[str, Result | None], minutes: float) -> str:
         + " Small figures, made to try the benchmark: they mean nothing."
         * QUICK,
     ]
-    marks = [("row", "to be reached", "measured", "reached")]
+    marks = [("row", "target", "measured", "met")]
     for name, result in results.items():
         if result:
             marks += [

@@ -1,9 +1,8 @@
-"""Faults drawn at random on three brokers and their clients, and every number counted."""
+"""The long run: random faults on three brokers and their clients, and every number counted."""
 
 from __future__ import annotations
 
 import random
-import re
 import signal
 import threading
 import time
@@ -15,10 +14,10 @@ from pathlib import Path
 
 import psutil
 
-from tests.support import account
-from tests.support.cluster import Cluster, runs
-from tests.support.process import Running, eventually, script
-from tests.support.trio import BACK, contents, producer
+from tests.support.account import PRINTED, Account, cpu
+from tests.support.cluster import Cluster
+from tests.support.process import Running, eventually, producer, script
+from tests.support.trio import BACK
 
 TOPIC = "soak"
 PARTITIONS = 4  # with fewer both keys would share one, and a consumer would have nothing to do
@@ -114,7 +113,7 @@ class Watcher(threading.Thread):
             looks += 1
             for name, one in list(self.watched):
                 self.stamp(one)
-                if looks % 20 == 0 and runs(one):
+                if looks % 20 == 0 and one.alive:
                     self.look(name, one, used[one])
 
     def stamp(self, one: Running) -> None:
@@ -127,7 +126,7 @@ class Watcher(threading.Thread):
         with suppress(psutil.Error):
             memory = psutil.Process(one.process.pid).memory_info().rss / 1e6
             self.memory[name] = max(self.memory[name], memory)
-            used.append(account.cpu(one))
+            used.append(cpu(one))
             self.cpu[name] += used[-1] - (used[-2] if len(used) > 1 else 0)
             if len(used) > 10:
                 self.busiest[name] = max(self.busiest[name], (used[-1] - used[-11]) / 10)
@@ -192,7 +191,7 @@ class Soak:
                 self.paused.add(self.consumers[1])
             return
         one = self.hit(fault)
-        if not runs(one):
+        if not one.alive:
             if not gave_up(one):
                 self.wrong.append(f"{fault.target} had ended by itself: {one}")
         elif how == "killed":
@@ -244,7 +243,7 @@ class Soak:
     def restart_broker(self, fault: Fault) -> None:
         """Start a broker that was killed or stopped; one that has not ended by now is killed."""
         kafka = self.cluster.kafkas[fault.number]
-        if runs(kafka):
+        if kafka.alive:
             fault.note = "killed in the end"
             kafka.kill()
         self.movers.append(threading.Thread(target=self.bring_back, args=(fault,)))
@@ -257,7 +256,7 @@ class Soak:
             kafka = self.cluster.kafkas[fault.number]
             self.watcher.watch(fault.target, kafka)
             with suppress(AssertionError):
-                eventually(lambda k=kafka: k.find(r"id=\d+\] started") or not runs(k), 60)
+                eventually(lambda k=kafka: k.find(r"id=\d+\] started") or not k.alive, 60)
             if not gave_up(kafka):
                 break
             fault.note = "and started twice"
@@ -276,7 +275,7 @@ class Soak:
         for mover in self.movers:
             mover.join(60)
         for number, kafka in enumerate(self.cluster.kafkas):
-            if not runs(kafka) and not gave_up(kafka):
+            if not kafka.alive and not gave_up(kafka):
                 self.wrong.append(f"broker {number} had ended by itself: {kafka}")
         self.cluster.start()
         self.cluster.settled(TOPIC)
@@ -284,20 +283,13 @@ class Soak:
             if one.stop(seconds=10):
                 self.wrong.append(f"a producer ended with an error: {one.err[-20:]}")
 
-    def finish(self, places: dict) -> float:
+    def finish(self, found: Account) -> float:
         """Seconds until the consumers had printed all of the topic; stops them then."""
         start = time.monotonic()
-        wanted = set(places.values())
-
-        def complete() -> bool:
-            seen = {pair for one in self.all_consumers() for pair in account.printed(one)}
-            return wanted <= seen or time.monotonic() > start + 30
-
-        while not complete():
-            time.sleep(0.5)
+        found.wait(15)
         took = time.monotonic() - start
         for number, one in enumerate(self.consumers):
-            if not runs(one) or one.stop():
+            if not one.alive or one.stop():
                 self.wrong.append(f"consumer {number} ended with an error: {one}")
         self.watcher.done.set()
         self.watcher.join()
@@ -311,13 +303,13 @@ class Soak:
         self.watcher.done.set()
         for one in [*self.producers, *self.all_consumers()]:
             one.kill()
-        for kafka in filter(runs, self.cluster.kafkas):
+        for kafka in filter(None, self.cluster.kafkas):
             kafka.send(signal.SIGCONT)
 
 
 def gave_up(kafka: Running) -> bool:
     """Whether a broker ended because its session with ZooKeeper did while it started."""
-    return not runs(kafka) and bool(kafka.find("fatal exception during startup"))
+    return not kafka.alive and bool(kafka.find("fatal exception during startup"))
 
 
 def wait_until(when: float) -> None:
@@ -361,10 +353,11 @@ def soak(cluster: Cluster, seconds: float, seed: int | None, logs: Path) -> Repo
         begun = time.monotonic()
         run.go_through(report.faults, seconds)
         run.settle()
-        places, written = contents(run.cluster.servers, TOPIC)
-        report.counts["seconds to print the rest"] = round(run.finish(places), 1)
+        found = Account(run.producers, run.all_consumers(), run.cluster.servers, TOPIC)
+        report.counts["seconds to print the rest"] = round(run.finish(found), 1)
         report.wrong += run.wrong
-        count(run, report, places, written)
+        count(found, report)
+        count_twice(run, report)
         count_gaps(run, report, begun)
         names = dict.fromkeys(name for name, _ in run.watcher.watched)
         watcher, span = run.watcher, time.monotonic() - begun
@@ -391,51 +384,23 @@ def keep(run: Soak, report: Report, logs: Path) -> None:
         log.write_text("\n".join([*one.err, *out]), errors="replace")
 
 
-def count(run: Soak, report: Report, places: dict, written: dict[str, list[int]]) -> None:
-    """Sent, acknowledged, in the topic, printed; and what is lost, doubled, out of order."""
-    lines = [line for one in run.producers for line in one.out]
-    reported = [match for match in map(account.ACKNOWLEDGED.fullmatch, lines) if match]
-    totals = [re.match(r"[AB]: (\d+) sent", line) for one in run.producers for line in one.err]
-    printed = Counter(pair for one in run.all_consumers() for pair in account.printed(one))
-    astray = [m[0] for m in reported if places.get((int(m[3]), int(m[4]))) != (m[1], int(m[2]))]
-    doubled = sum(len(numbers) - len(set(numbers)) for numbers in written.values())
-    jumps = sum(b - a != 2 for numbers in written.values() for a, b in pairwise(numbers))
-    unprinted = set(places.values()) - set(printed)
-    strangers = set(printed) - set(places.values())
-    disorder = [said for said in map(in_order(written), run.all_consumers()) if said]
+def count(found: Account, report: Report) -> None:
+    """Add how many were sent, acknowledged, stored and printed, and what is wrong."""
+    shown = found.printed()
     report.counts |= {
-        "sent": sum(int(match[1]) for match in totals if match),
-        "acknowledged": len(reported),
-        "in the topic": len(places),
-        "printed": printed.total(),
-        "printed, each once": len(printed),
-        "acknowledged, but lost": len(astray),
-        "doubled in the topic": doubled,
-        "holes or out of order in the topic": jumps,
-        "in the topic, but not printed": len(unprinted),
-        "printed, but not in the topic": len(strangers),
-        "consumers that printed out of order": len(disorder),
+        "sent": found.sent(),
+        "acknowledged": len(found.acknowledged()),
+        "in the topic": len(found.stored),
+        "printed": shown.total(),
+        "printed, each once": len(shown),
+        "acknowledged, but lost": len(found.lost()),
+        "doubled in the topic": found.doubled(),
+        "holes or out of order in the topic": len(found.breaks()),
+        "in the topic, but not printed": len(found.unprinted()),
+        "printed, but not in the topic": len(found.strangers()),
+        "printed out of order": len(found.disorder()),
     }
-    count_twice(run, report)
-    errors = {"lost": astray, "unprinted": sorted(unprinted), "strangers": sorted(strangers)}
-    report.wrong += [f"{name}: {found[:10]}" for name, found in errors.items() if found]
-    report.wrong += disorder
-    if doubled or jumps:
-        report.wrong.append(f"{doubled} doubled, {jumps} holes or steps back in the topic")
-
-
-def in_order(written: dict[str, list[int]]):
-    """A function that says what a consumer printed out of order, if anything."""
-
-    def said(consumer: Running) -> str:
-        try:
-            for key, numbers in written.items():
-                account.assert_in_order(consumer, key, numbers)
-        except AssertionError as error:
-            return str(error)[:300]
-        return ""
-
-    return said
+    report.wrong += found.wrong()
 
 
 def count_twice(run: Soak, report: Report) -> None:
@@ -450,7 +415,7 @@ def count_twice(run: Soak, report: Report) -> None:
         for place, when in enumerate(run.watcher.times[one])
     )
     for when, pid, place, one in lines:
-        if not (match := account.PRINTED.fullmatch(one.out[place])):
+        if not (match := PRINTED.fullmatch(one.out[place])):
             continue
         pair = match[1], int(match[2])
         if pair in first:

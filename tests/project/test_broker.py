@@ -1,4 +1,4 @@
-"""The broker's room: it starts, is known by its commands, and comes up again after any end."""
+"""The local broker: it starts, its commands find it, and it comes up again after any end."""
 
 import os
 import signal
@@ -8,20 +8,13 @@ import sys
 
 import psutil
 import pytest
-from confluent_kafka import Producer
 
-from tests.support.process import PROJECT, Running, environment, records
-
-
-def write(servers: str, topic: str, numbers: range) -> None:
-    """Write numbers, each in a batch of its own, so that a cut through one spares the others."""
-    producer = Producer({"bootstrap.servers": servers})
-    for number in numbers:
-        producer.produce(topic, str(number), "A")
-        assert producer.flush(20) == 0
+from tests.support.client import records, write
+from tests.support.process import PROJECT, Running, environment
 
 
 def values(servers: str, topic: str, count: int) -> list[int]:
+    """The numbers in a topic, once there are so many."""
     return [int(record.value()) for record in records(servers, topic, count)]
 
 
@@ -60,7 +53,7 @@ def test_the_console_commands_reach_the_broker(broker, topic):
         assert done.returncode == 0, done
         return done.stdout
 
-    if not broker.kafka:
+    if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         pytest.skip(
             "the console commands look for the local broker, KAFKA_BOOTSTRAP_SERVERS is set"
         )
@@ -85,7 +78,7 @@ def test_it_comes_up_again_at_once_after_any_end_with_all_that_was_stored(own_br
     own_broker.start()
     # One server that is killed alone is a case of the tests of outages, too.
     for count, end in enumerate(ENDS if full else list(ENDS)[:3], 1):
-        write(own_broker.servers, topic, range(10 * count - 10, 10 * count))
+        write(own_broker.servers, topic, *range(10 * count - 10, 10 * count))
         ENDS[end](own_broker)
         if end == "terminal closed":  # both are on their way out: new ones must wait for them
             own_broker.kafka = own_broker.zookeeper = None
@@ -106,13 +99,13 @@ def test_a_start_waits_for_a_former_server_on_its_way_out(own_broker):
 @pytest.mark.timeout(120)
 def test_a_segment_cut_short_keeps_every_whole_batch_before_the_cut(own_broker, topic):
     own_broker.start()
-    write(own_broker.servers, topic, range(20))
+    write(own_broker.servers, topic, *range(20))
     own_broker.stop()
     segment = own_broker.data / "kafka" / f"{topic}-0" / f"{0:020}.log"
     batch = segment.stat().st_size // 20
     os.truncate(segment, 10 * batch + batch // 2)
     own_broker.start()
-    write(own_broker.servers, topic, range(10, 15))
+    write(own_broker.servers, topic, *range(10, 15))
     assert values(own_broker.servers, topic, 15) == list(range(15))
 
 
@@ -127,13 +120,13 @@ def test_a_segment_cut_short_keeps_every_whole_batch_before_the_cut(own_broker, 
 )
 def test_a_zookeeper_log_cut_short_loses_nothing_that_kafka_stored(own_broker, topic, share):
     own_broker.start()
-    write(own_broker.servers, topic, range(10))
+    write(own_broker.servers, topic, *range(10))
     both(own_broker, signal.SIGKILL)
     log = max((own_broker.data / "zookeeper" / "version-2").glob("log.*"))
     used = len(log.read_bytes().rstrip(b"\0"))
     os.truncate(log, int(used * share))
     own_broker.start()
-    write(own_broker.servers, topic, range(10, 20))
+    write(own_broker.servers, topic, *range(10, 20))
     assert values(own_broker.servers, topic, 20) == list(range(20))
 
 

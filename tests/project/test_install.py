@@ -34,17 +34,14 @@ def locked(lock) -> list[str]:
 
 
 @pytest.fixture
-def install(copy):
-    started = []
+def install(copy, add):
+    """Starts the installation in the copy."""
 
     def install(files=REQUIREMENTS, **env) -> Running:
         command = (sys.executable, copy / "broker" / "install.py", *files)
-        started.append(Running(*command, env=env, cwd="/"))
-        return started[-1]
+        return add(Running(*command, env=env, cwd="/"))
 
-    yield install
-    for one in started:
-        one.kill()
+    return install
 
 
 def jars(copy) -> list[str]:

@@ -1,4 +1,4 @@
-"""The launcher as a person meets it: in terminals, on a tmux of one's own, with a real broker."""
+"""The launcher as a user meets it: in terminals, with a tmux server and a broker of its own."""
 
 from __future__ import annotations
 
@@ -10,80 +10,42 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.support.process import PROJECT, eventually
-from tests.support.tmux import LAUNCHER, SESSION, Machine, Terminal
+from tests.support.tmux import LAUNCHER, REDRAW, SESSION, STARTUP, Machine, Terminal
 
 TITLES = ["ZooKeeper", "Kafka", "htop", "Producer A", "Producer B", "Consumer C"]
 TRIO = TITLES[3:]
-
-# Seconds for the whole system to come up, and for a change on the screen, on a busy machine.
-PATIENCE = 60
-BLINK = 15
 
 pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture
 def new_machine() -> Iterator[Callable[..., Machine]]:
-    """Makes machines that are gone, with all that runs on them, after the test."""
-    machines = []
-
-    def make(**settings: str) -> Machine:
-        machines.append(Machine(**settings))
-        return machines[-1]
-
-    yield make
-    for machine in machines:
-        machine.close()
+    """Makes machines that are gone after the test, with all that runs on them."""
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(Machine(**settings))
 
 
 @pytest.fixture
 def machine(new_machine) -> Machine:
+    """A machine with default settings."""
     return new_machine()
 
 
 @pytest.fixture(scope="module")
 def started() -> Iterator[tuple[Machine, Terminal]]:
     """A machine where the launcher was started in a terminal of 80 columns and 24 rows."""
-    machine = Machine()
-    try:
+    with Machine() as machine:
         terminal = Terminal(machine, LAUNCHER, size=(80, 24))
-        eventually(lambda: "Consumer C" in terminal.screen(), PATIENCE, "six tiles in the terminal")
-        eventually(lambda: consumed(machine) >= {"A: 0", "B: 1"}, PATIENCE, "numbers in tile C")
+        eventually(lambda: "Consumer C" in terminal.screen(), STARTUP, "six tiles in the terminal")
+        eventually(lambda: machine.consumed() >= {"A: 0", "B: 1"}, STARTUP, "numbers in tile C")
         yield machine, terminal
-    finally:
-        machine.close()
-
-
-def consumed(machine: Machine) -> set[str]:
-    """The numbers that tile C shows."""
-    return set(re.findall(r"^[AB]: \d+$", machine.text("Consumer C"), re.M))
-
-
-def wait_for_numbers(machine: Machine) -> None:
-    """Return once the numbers that both producers write now arrive in tile C."""
-    before = consumed(machine)
-
-    def more() -> bool:
-        return {line[0] for line in consumed(machine) - before} == {"A", "B"}
-
-    eventually(more, PATIENCE, "more numbers of both producers in tile C")
-
-
-def wait_for_nothing(machine: Machine, seconds: float = BLINK) -> None:
-    """Return once nothing of what was started on the machine runs any more."""
-    eventually(lambda: not machine.processes(), seconds, "no process left")
-    assert not any(is_open(port) for port in (machine.broker_port, machine.zookeeper_port))
-
-
-def is_open(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 # What is on the screen
@@ -115,12 +77,12 @@ def test_tiles_are_equal_at_every_size_of_the_terminal(started, size):
         filling = sum(widths[:3]) + 2 == size[0] and heights[0] + heights[3] + 3 == size[1]
         return filling and max(widths) - min(widths) <= 1 and max(heights) - min(heights) <= 1
 
-    eventually(equal_and_filling, BLINK, f"equal tiles that fill {size}")
+    eventually(equal_and_filling, REDRAW, f"equal tiles that fill {size}")
 
 
 def test_numbers_arrive_in_tile_c(started):
     machine, _ = started
-    wait_for_numbers(machine)
+    machine.wait_for_numbers()
 
 
 def test_each_tile_is_the_program_itself(started):
@@ -137,21 +99,21 @@ def test_second_start_attaches_and_a_closed_terminal_only_detaches(started):
     machine, _ = started
     before = machine.tiles()
     second = Terminal(machine, LAUNCHER, size=(100, 30))
-    eventually(lambda: machine.clients() == [SESSION, SESSION], BLINK, "a second attached terminal")
-    eventually(lambda: "Consumer C" in second.screen(), BLINK, "the tiles in the second terminal")
+    eventually(lambda: machine.clients() == [SESSION, SESSION], REDRAW, "a second terminal")
+    eventually(lambda: "Consumer C" in second.screen(), REDRAW, "the tiles in the second terminal")
     second.close()
-    eventually(lambda: machine.clients() == [SESSION], BLINK, "one attached terminal")
+    eventually(lambda: machine.clients() == [SESSION], REDRAW, "one attached terminal")
     assert [t.pid for t in machine.tiles().values()] == [t.pid for t in before.values()]
-    wait_for_numbers(machine)
+    machine.wait_for_numbers()
 
 
 def test_start_inside_tmux_switches_the_client(started):
     machine, _ = started
     machine.tmux("new-session", "-d", "-s", "mine", "env", "sh")
     terminal = Terminal(machine, "tmux", "attach-session", "-t", "mine")
-    eventually(lambda: "mine" in machine.clients(), BLINK, "a terminal in their own session")
+    eventually(lambda: "mine" in machine.clients(), REDRAW, "a terminal in their own session")
     terminal.type(f"'{LAUNCHER}'", "Enter")
-    eventually(lambda: machine.clients() == [SESSION, SESSION], BLINK, "the client to switch")
+    eventually(lambda: machine.clients() == [SESSION, SESSION], REDRAW, "the client to switch")
     terminal.close()
     machine.tmux("kill-session", "-t", "=mine")
 
@@ -166,10 +128,10 @@ def test_start_without_terminal_says_how_to_attach_and_stop(started):
 
 
 @pytest.mark.parametrize("term", ["dumb", "no-such-terminal"])
-def test_terminal_that_can_show_nothing_is_told_how_to_attach(started, term):
+def test_a_terminal_that_cannot_show_tiles_is_told_how_to_attach(started, term):
     machine, _ = started
     terminal = Terminal(machine, LAUNCHER, TERM=term)
-    eventually(lambda: "attach-session" in terminal.screen(), BLINK, "words instead of tiles")
+    eventually(lambda: "attach-session" in terminal.screen(), REDRAW, "a text instead of tiles")
     terminal.close()
 
 
@@ -177,11 +139,11 @@ def test_stale_tmux_variables_do_not_matter(started):
     machine, _ = started
     stale = {"TMUX": f"{machine.home}/gone/default,1,0", "TMUX_PANE": "%77"}
     terminal = Terminal(machine, LAUNCHER, **stale)
-    eventually(lambda: machine.clients() == [SESSION, SESSION], BLINK, "a second attached terminal")
+    eventually(lambda: machine.clients() == [SESSION, SESSION], REDRAW, "a second terminal")
     terminal.close()
     inherited = {"TMUX": f"{machine.home}/tmux-{os.getuid()}/default,1,0", "TMUX_PANE": "%0"}
     terminal = Terminal(machine, LAUNCHER, **inherited)
-    eventually(lambda: "Consumer C" in terminal.screen(), BLINK, "the tiles in the terminal")
+    eventually(lambda: "Consumer C" in terminal.screen(), REDRAW, "the tiles in the terminal")
     terminal.close()
 
 
@@ -189,12 +151,12 @@ def test_two_starts_at_once_make_one_session(started, new_machine):
     machine = new_machine(**other_kafka(started))
     command = dict(env=machine.env, stdin=subprocess.DEVNULL, text=True, stdout=subprocess.PIPE)
     both = [subprocess.Popen([LAUNCHER], **command) for _ in range(2)]
-    assert ["attach-session" in one.communicate(timeout=PATIENCE)[0] for one in both] == [
+    assert ["attach-session" in one.communicate(timeout=STARTUP)[0] for one in both] == [
         True,
         True,
     ]
     assert [one.returncode for one in both] == [0, 0]
-    eventually(lambda: list(machine.tiles()) == ["htop", *TRIO], PATIENCE, "four tiles")
+    eventually(lambda: list(machine.tiles()) == ["htop", *TRIO], STARTUP, "four tiles")
 
 
 # Stopped and killed
@@ -202,18 +164,18 @@ def test_two_starts_at_once_make_one_session(started, new_machine):
 
 def test_stop_leaves_no_process_port_or_session(machine):
     assert machine.launch().returncode == 0
-    eventually(lambda: consumed(machine), PATIENCE, "numbers in tile C")
+    eventually(lambda: machine.consumed(), STARTUP, "numbers in tile C")
     begin = time.monotonic()
     assert machine.launch("stop").returncode == 0
     assert not machine.has_session()
-    wait_for_nothing(machine, 1)
+    machine.wait_for_nothing(1)
     assert time.monotonic() - begin < 10
     assert not (machine.home / ".config").exists()  # where htop keeps its settings
 
 
 def test_stop_ends_in_ten_seconds_what_hangs_or_is_dead(machine):
     assert machine.launch().returncode == 0
-    eventually(lambda: consumed(machine), PATIENCE, "numbers in tile C")
+    eventually(lambda: machine.consumed(), STARTUP, "numbers in tile C")
     tiles = machine.tiles()
     os.kill(tiles["Producer B"].pid, signal.SIGKILL)
     for title in set(TITLES) - {"Producer B"}:
@@ -221,7 +183,7 @@ def test_stop_ends_in_ten_seconds_what_hangs_or_is_dead(machine):
     begin = time.monotonic()
     assert machine.launch("stop").returncode == 0
     assert not machine.has_session()
-    wait_for_nothing(machine, 1)
+    machine.wait_for_nothing(1)
     assert time.monotonic() - begin < 10
 
 
@@ -232,14 +194,14 @@ def test_stop_where_nothing_runs_says_so(machine):
 
 def test_kill_session_leaves_nothing_running(machine):
     assert machine.launch().returncode == 0
-    eventually(lambda: consumed(machine), PATIENCE, "numbers in tile C")
+    eventually(lambda: machine.consumed(), STARTUP, "numbers in tile C")
     machine.tmux("kill-session", "-t", f"={SESSION}")
-    wait_for_nothing(machine)
+    machine.wait_for_nothing()
 
 
 def test_it_starts_again_after_kill_9_of_tmux_and_the_servers(machine):
     assert machine.launch().returncode == 0
-    eventually(lambda: consumed(machine), PATIENCE, "numbers in tile C")
+    eventually(lambda: machine.consumed(), STARTUP, "numbers in tile C")
     tiles = machine.tiles()
     server = int(machine.tmux("display-message", "-p", "#{pid}"))
     for pid in (server, tiles["Kafka"].pid, tiles["ZooKeeper"].pid):
@@ -247,11 +209,11 @@ def test_it_starts_again_after_kill_9_of_tmux_and_the_servers(machine):
     former = machine.processes()
     # No group: Kafka would wait for the member that was killed before it lets another one read.
     assert machine.launch(KAFKA_GROUP_ID="").returncode == 0
-    wait_for_numbers(machine)
+    machine.wait_for_numbers()
     assert not set(former) & set(machine.processes())
 
 
-# Nothing of others is touched
+# What belongs to others is left alone
 
 
 def test_session_of_the_same_name_that_is_not_ours_is_left_alone(machine):
@@ -282,7 +244,7 @@ def test_taken_port_is_named_with_its_owner_and_nothing_is_started(machine, name
 
 
 def test_own_tmux_and_its_options_stay_as_they_were(started, new_machine):
-    """base-index 1, another prefix, a shell that is none: all theirs, and no trouble for us."""
+    """They have base-index 1, another prefix, and a shell that cannot run anything."""
     machine = new_machine(**other_kafka(started))
     (machine.home / ".tmux.conf").write_text(
         "set -g base-index 1\n"
@@ -297,7 +259,7 @@ def test_own_tmux_and_its_options_stay_as_they_were(started, new_machine):
     )
     machine.tmux("new-session", "-d", "-s", "mine", "env", "sleep", "1000")
     Terminal(machine, "tmux", "attach-session", "-t", "mine", size=(90, 30))
-    eventually(lambda: machine.clients() == ["mine"], BLINK, "a terminal in their own session")
+    eventually(lambda: machine.clients() == ["mine"], REDRAW, "a terminal in their own session")
 
     def theirs() -> list[str]:
         form = "#{session_name} #{pane_pid} #{window_layout}"
@@ -315,28 +277,28 @@ def test_own_tmux_and_its_options_stay_as_they_were(started, new_machine):
 
     before = theirs()
     terminal = Terminal(machine, LAUNCHER, size=(120, 40))
-    eventually(lambda: "Consumer C" in terminal.screen(), PATIENCE, "the tiles in the terminal")
-    wait_for_numbers(machine)
+    eventually(lambda: "Consumer C" in terminal.screen(), STARTUP, "the tiles in the terminal")
+    machine.wait_for_numbers()
     widths = {machine.tiles()[title].width for title in TRIO}
     assert max(widths) - min(widths) <= 1
     assert sum(machine.tiles()[title].width for title in TRIO) + 2 == 120
     assert theirs() == before
 
-    # A tile whose program ended says how to start it again, and that works as it says.
-    eventually(lambda: "B: 1 " in machine.text("Producer B"), PATIENCE, "its first number")
+    # A tile whose program ended says how to start it again, and that works.
+    eventually(lambda: "B: 1 " in machine.text("Producer B"), STARTUP, "its first number")
     former = machine.tiles()["Producer B"].pid
     os.kill(former, signal.SIGKILL)
     eventually(
-        lambda: "C-a :respawnp -t .3" in terminal.screen(), BLINK, "the way to start it again"
+        lambda: "C-a :respawnp -t .3" in terminal.screen(), REDRAW, "the way to start it again"
     )
     assert machine.tiles()["Producer B"].dead
     assert "B: 1 " in machine.text("Producer B")
     terminal.type("C-a", ":")
-    eventually(lambda: re.search(r"^:", terminal.screen(), re.M), BLINK, "tmux's prompt")
+    eventually(lambda: re.search(r"^:", terminal.screen(), re.M), REDRAW, "tmux's prompt")
     terminal.type("respawnp -t .3", "Enter")
-    eventually(lambda: not machine.tiles()["Producer B"].dead, BLINK, "the producer to run again")
+    eventually(lambda: not machine.tiles()["Producer B"].dead, REDRAW, "the producer to run again")
     assert machine.tiles()["Producer B"].pid != former
-    wait_for_numbers(machine)
+    machine.wait_for_numbers()
 
     assert machine.launch("stop").returncode == 0
     assert theirs() == before
@@ -346,13 +308,13 @@ def test_own_tmux_and_its_options_stay_as_they_were(started, new_machine):
 
 
 def other_kafka(started: tuple[Machine, Terminal]) -> dict[str, str]:
-    """Settings that lead to the broker of the started machine, for a group of their own."""
+    """Settings for the broker of the started machine, without a group."""
     servers = f"127.0.0.1:{started[0].broker_port}"
     return {"KAFKA_BOOTSTRAP_SERVERS": servers, "KAFKA_GROUP_ID": ""}
 
 
 def test_settings_reach_the_trio_and_secrets_show_nowhere(started, new_machine, tmp_path):
-    secret = "geheim'\"  $HOME ~ #{pid} #(id) ;\\n \\\n  # {é} %if\t&"
+    secret = "confidential'\"  $HOME ~ #{pid} #(id) ;\\n \\\n  # {é} %if\t&"
     machine = new_machine(NUMBERS_LOG=str(tmp_path / "commands"))
     real = shutil.which("tmux")
     (tmp_path / "tmux").write_text(f'#!/bin/sh\necho "$@" >>"$NUMBERS_LOG"\nexec {real} "$@"\n')
@@ -361,13 +323,13 @@ def test_settings_reach_the_trio_and_secrets_show_nowhere(started, new_machine, 
         "KAFKA_OPTS": secret,
         "PATH": f"{tmp_path}:{machine.env['PATH']}",
     }
-    # The person's tmux runs since before, with settings that are not those of today.
-    old = {"KAFKA_TOPIC": "of-yesterday", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    # A tmux server has been running before, with other settings.
+    old = {"KAFKA_TOPIC": "of-before", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
     machine.run("tmux", "new-session", "-d", "-s", "mine", "env", "sleep", "1000", **old)
 
     done = machine.launch(**settings)
     assert done.returncode == 0, done.stderr
-    wait_for_numbers(machine)
+    machine.wait_for_numbers()
 
     tiles = machine.tiles()
     assert list(tiles) == ["htop", *TRIO]
@@ -379,7 +341,7 @@ def test_settings_reach_the_trio_and_secrets_show_nowhere(started, new_machine, 
     lines = [" ".join(process.cmdline()) for process in machine.processes()]
     seen = [done.stdout, done.stderr, *lines, *map(machine.text, tiles)]
     seen.append((tmp_path / "commands").read_text())
-    assert not [text for text in seen if "geheim" in text]
+    assert not [text for text in seen if "confidential" in text]
 
 
 # Where it is started from
@@ -395,11 +357,11 @@ def test_it_runs_through_a_link_in_a_directory_with_spaces(machine):
     (machine.home / "first").symlink_to(project / "launch_tmux.sh")
     (machine.home / "second").symlink_to("first")
     terminal = Terminal(machine, "./second")
-    eventually(lambda: "Consumer C" in terminal.screen(), PATIENCE, "the tiles in the terminal")
-    eventually(lambda: consumed(machine), PATIENCE, "numbers in tile C")
+    eventually(lambda: "Consumer C" in terminal.screen(), STARTUP, "the tiles in the terminal")
+    eventually(lambda: machine.consumed(), STARTUP, "numbers in tile C")
     assert machine.run(machine.home / "second", "stop").returncode == 0
     terminal.close()
-    wait_for_nothing(machine)
+    machine.wait_for_nothing()
 
 
 def test_unknown_arguments_show_the_usage_and_status_2(machine):
@@ -415,7 +377,7 @@ def test_unknown_arguments_show_the_usage_and_status_2(machine):
 
 @pytest.fixture
 def bare(machine) -> Path:
-    """A PATH without tmux and htop; its Python and apt-get only say what they are asked."""
+    """A PATH without tmux and htop; its Python and apt-get only print their arguments."""
     (machine.home / "broker").mkdir()
     shutil.copy(PROJECT / "broker" / "install", machine.home / "broker")
     tools = machine.home / "bin"
@@ -440,8 +402,8 @@ def install(bare: Path, stdin: int = subprocess.DEVNULL, **options) -> subproces
     return subprocess.run(command, env=env, stdin=stdin, capture_output=True, text=True, **options)
 
 
-def without_rights() -> dict[str, int]:
-    """Options that make a process somebody who is not root."""
+def not_root() -> dict[str, int]:
+    """Options that run a process as a user who is not root."""
     return {} if os.geteuid() else {"user": 65534, "group": 65534}
 
 
@@ -462,8 +424,8 @@ def test_missing_tools_are_installed_by_the_package_manager(bare):
     assert "Python 3.12.1 broker/install.py requirements.txt broker/requirements.txt" in done.stdout
 
 
-def test_without_rights_the_one_command_is_printed_and_nothing_done(bare):
-    done = install(bare, **without_rights())
+def test_without_root_the_one_command_is_printed_and_nothing_done(bare):
+    done = install(bare, **not_root())
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
     assert "asked" not in done.stderr
@@ -472,7 +434,7 @@ def test_without_rights_the_one_command_is_printed_and_nothing_done(bare):
 
 def test_without_htop_alone_it_goes_on(bare):
     program(bare / "tmux", "echo tmux 3.2a")
-    done = install(bare, **without_rights())
+    done = install(bare, **not_root())
     assert done.returncode == 0
     assert "top takes its place" in done.stderr
     assert "broker/install.py" in done.stdout
@@ -480,10 +442,10 @@ def test_without_htop_alone_it_goes_on(bare):
 
 def test_tmux_or_python_too_old_says_which_is_needed(bare):
     program(bare / "tmux", "echo tmux 3.1c")
-    done = install(bare, **without_rights())
+    done = install(bare, **not_root())
     assert done.returncode == 1
     assert "tmux 3.2 or newer" in done.stderr
     program(bare / "python3", '[ "$1" = -V ] && echo Python 3.9.2')
-    done = install(bare, **without_rights())
+    done = install(bare, **not_root())
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Python 3.9.2 is too old: 3.10 or newer is needed")

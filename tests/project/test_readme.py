@@ -1,4 +1,4 @@
-"""README.md, followed by a reader who types what it shows and compares what comes back.
+"""README.md, followed by a reader who types its commands and compares the output.
 
 In README.md a block `sh` is typed, line by line, and a block `text` after it is what the screen
 then shows, figures aside; a line `>word` in it is typed at a program's own prompt. All others are
@@ -22,19 +22,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.process import PROJECT, eventually
-from tests.support.tmux import Machine, Terminal
+from tests.support.tmux import REDRAW, STARTUP, Machine, Terminal
 
 README = (PROJECT / "README.md").read_text()
 CAST, PICTURE = PROJECT / "docs" / "numbers.cast", PROJECT / "docs" / "numbers.gif"
 
 PART = re.compile(r"^ *<!-- (.*?) -->$|^( *)```(\w*)\n(.*?)^ *```$", re.M | re.S)
 
-# What fetches and starts things of its own, for minutes.
+# These install and start a lot, for minutes.
 ELSEWHERE = {"tests/run", ".venv/bin/python -m tests.benchmark"}
-
-# Seconds for a program to start or end, and for a screen to change, on a busy machine.
-PATIENCE = 60
-BLINK = 15
 
 
 def parts() -> Iterator[tuple[str, str, list[str]]]:
@@ -53,7 +49,7 @@ def parts() -> Iterator[tuple[str, str, list[str]]]:
 
 
 class Reader:
-    """Somebody in an empty directory, with as many terminals as it takes."""
+    """A reader in an empty directory, with as many terminals as needed."""
 
     def __init__(self) -> None:
         self.machine = Machine(BROKER_DATA="", HISTFILE="")
@@ -62,11 +58,11 @@ class Reader:
         self.terminals: list[Terminal] = []
 
     def open(self) -> Terminal:
-        """A new terminal, in the project where there is one; its prompt is the last status."""
+        """A new terminal, in the project once it is cloned; its prompt shows the last status."""
         where = self.project if self.project.exists() else self.machine.home
         shell = f"cd {where} && exec env PS1='\\n[$?] ' bash --norc --noprofile"
         self.terminals.append(Terminal(self.machine, "sh", "-c", shell))
-        eventually(lambda: statuses(self.terminals[-1]), PATIENCE, "a prompt")
+        eventually(lambda: statuses(self.terminals[-1]), STARTUP, "a prompt")
         return self.terminals[-1]
 
     def type(self, lines: list[str], each_alone: bool) -> None:
@@ -107,7 +103,7 @@ class Reader:
                 self.enter(self.prompting(), line[1:])
             else:
                 pattern = as_pattern(line)
-                eventually(lambda p=pattern: self.on_screen(p), PATIENCE, repr(line), "in", self)
+                eventually(lambda p=pattern: self.on_screen(p), STARTUP, repr(line), "in", self)
 
     def prompting(self) -> Terminal:
         """The terminal whose program asks for a line."""
@@ -115,21 +111,21 @@ class Reader:
         def asking() -> list[Terminal]:
             return [one for one in self.terminals if text(one).rstrip().endswith("\n>")]
 
-        return eventually(asking, PATIENCE, "a prompt > in", self)[0]
+        return eventually(asking, STARTUP, "a prompt > in", self)[0]
 
     def on_screen(self, pattern: re.Pattern) -> bool:
         return any(pattern.search(re.sub(r"[ \t]+", " ", text(one))) for one in self.terminals)
 
     def succeeds(self, terminal: Terminal) -> None:
         """Return when the command typed last has ended well."""
-        eventually(lambda: at_prompt(terminal), PATIENCE, "an end of", text(terminal))
+        eventually(lambda: at_prompt(terminal), STARTUP, "an end of", text(terminal))
         assert statuses(terminal)[-1] == "0", text(terminal)
 
     def interrupt(self) -> None:
         """Ctrl-C in each terminal where something runs, the last one first."""
         for one in [one for one in reversed(self.terminals) if not at_prompt(one)]:
             one.type("C-c")
-            eventually(lambda one=one: at_prompt(one), PATIENCE, "an end of", self)
+            eventually(lambda one=one: at_prompt(one), STARTUP, "an end of", self)
             assert "Traceback" not in text(one), text(one)
 
     def __repr__(self) -> str:
@@ -138,7 +134,7 @@ class Reader:
 
 def text(terminal: Terminal) -> str:
     """All that a terminal shows and has shown, but for the echo of Ctrl-C."""
-    return terminal.glass("capture-pane", "-p", "-J", "-S", "-").replace("^C", "")
+    return terminal.outer_tmux("capture-pane", "-p", "-J", "-S", "-").replace("^C", "")
 
 
 def statuses(terminal: Terminal) -> list[str]:
@@ -160,9 +156,10 @@ def as_pattern(line: str) -> re.Pattern:
 
 @pytest.fixture
 def reader() -> Iterator[Reader]:
+    """A reader whose machine is gone after the test."""
     reader = Reader()
-    yield reader
-    reader.machine.close()
+    with reader.machine:
+        yield reader
 
 
 @pytest.mark.timeout(300)
@@ -183,7 +180,7 @@ def test_what_a_reader_copies_works_and_shows_what_is_shown(reader, ours_to_stop
     reader.succeeds(reader.terminals[-1])
     home = reader.machine.home
     left = {str(one.relative_to(home)) for one in home.rglob("*") if one.is_file()}
-    assert left - {"glass.conf"} == {".gitconfig"}
+    assert left - {"outer.conf"} == {".gitconfig"}
     eventually(lambda: not [p for p in reader.machine.processes() if p.name() == "java"], 10)
 
 
@@ -242,7 +239,7 @@ def test_in_the_picture_kafka_is_killed_and_no_number_is_missing(reader):
     show = f"cat '{reader.machine.home}/output'; printf '\\033]2;drawn\\007'; exec sleep 1000"
     screen = Terminal(reader.machine, "sh", "-c", show, size=size)
     title = ("display-message", "-p", "#{pane_title}")
-    eventually(lambda: screen.glass(*title) == "drawn\n", BLINK, "the tiles after the outage")
+    eventually(lambda: screen.outer_tmux(*title) == "drawn\n", REDRAW, "the tiles after the outage")
     lines = [line.split("│") for line in screen.screen().splitlines() if "│" in line]
     for key, column in (("A", 0), ("B", 1)):
         tile = "\n".join(line[column] for line in lines)

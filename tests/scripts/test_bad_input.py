@@ -14,7 +14,8 @@ from confluent_kafka.admin import NewTopic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.process import Running, administrator, eventually, script
+from tests.support.client import administrator, write
+from tests.support.process import Running, eventually, script
 
 # Kafka's own default, and what a batch of one record without a key needs besides its value.
 LARGEST_BATCH, AROUND_THE_VALUE = 1048588, 72
@@ -23,7 +24,7 @@ Record = tuple[bytes | None, bytes | None]
 
 
 class Stream:
-    """A topic and one consumer C that reads it all along."""
+    """A topic and one consumer C that reads it."""
 
     def __init__(self, servers: str) -> None:
         self.servers, self.topic = servers, f"bad-input-{uuid4().hex[:6]}"
@@ -36,10 +37,10 @@ class Stream:
         self.consumer = script("consumer_c.py", servers, self.topic, KAFKA_GROUP_ID="")
         self.seen_out = self.seen_err = 0
         self.exchange([])
-        self.seen_err = len(self.consumer.err)  # what it said while it began
+        self.seen_err = len(self.consumer.err)  # what it said at its start
 
     def writer(self, **options: object) -> Producer:
-        """An independent producer that leaves it to the broker to refuse a record."""
+        """An independent producer that lets the broker refuse a record."""
         common = {"bootstrap.servers": self.servers, "message.max.bytes": 10_000_000}
         return Producer(common | {"linger.ms": 0, "log_level": 0} | options)
 
@@ -200,17 +201,14 @@ SKIPPED = {
 
 
 @pytest.mark.parametrize("case", SKIPPED)
-def test_what_is_no_number_is_skipped_and_named(stream, case):
+def test_what_is_not_a_number_is_skipped_and_named(stream, case):
     value, what = SKIPPED[case]
     (said,) = check(stream, [(b"A", value)])
     assert re.search(what, said)
 
 
 def test_the_end_says_how_many_were_skipped(run, broker, topic):
-    producer = Producer({"bootstrap.servers": broker.servers})
-    for value in ("0", "a", "b", "2", "c", "4"):
-        producer.produce(topic, value, "A")
-    assert producer.flush(20) == 0
+    write(broker.servers, topic, 0, "a", "b", 2, "c", 4)
     consumer = run("consumer_c.py")
     consumer.said("A: 4")
     assert consumer.stop() == 0
@@ -243,12 +241,9 @@ def test_a_transaction_is_read_when_it_is_committed_and_not_when_it_is_aborted(s
     assert stream.exchange([])[1:] == (["T: 2"] * 3 + ["T: 3"] * 3, [])
 
 
-def test_an_output_that_knows_fewer_letters_gets_the_others_as_escapes(run, broker, topic):
-    producer = Producer({"bootstrap.servers": broker.servers})
-    producer.produce(topic, "4", "ë ✓")
-    producer.produce(topic, "✓", "A")
-    producer.produce(topic, "6", "A")
-    assert producer.flush(20) == 0
+def test_characters_that_the_output_cannot_encode_are_printed_as_escapes(run, broker, topic):
+    write(broker.servers, topic, 4, key="ë ✓")
+    write(broker.servers, topic, "✓", 6)
     consumer: Running = run("consumer_c.py", PYTHONIOENCODING="ascii")
     consumer.said("A: 6")
     assert consumer.out == [r"\xeb \u2713: 4", "A: 6"]

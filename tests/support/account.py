@@ -1,4 +1,4 @@
-"""Every number accounted for: what producers reported, what the topic holds, what was printed."""
+"""The account of every number: what was sent, acknowledged, stored and printed."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import re
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 
 import psutil
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Message
 
+from tests.support.client import records
 from tests.support.process import Running, eventually
 
 ACKNOWLEDGED = re.compile(r"([AB]): (\d+)  \(partition (\d+), offset (\d+)\)")
 PRINTED = re.compile(r"([AB]): (\d+)")
+SENT = re.compile(r"[AB]: (\d+) sent")
+
+# A key and a number; a partition and an offset.
+Number = tuple[str, int]
+Place = tuple[int, int]
 
 
 def account(
@@ -26,82 +32,142 @@ def account(
     topic: str,
     twice_allowed: int = 0,
 ) -> None:
-    """Assert that nothing is lost, doubled or out of order; stop the producers before.
+    """Assert that no number is lost, doubled or out of order; stop the producers before.
 
     Give all producers and consumers that the topic ever had. The consumers get ten seconds to
-    print the last numbers; `twice_allowed` of all numbers may be printed a second time.
+    print the last numbers; `twice_allowed` numbers may be printed a second time.
     """
-    places: dict[tuple[int, int], tuple[str, int]] = {}
-    written: dict[str, list[int]] = defaultdict(list)
-    for m in in_topic(servers, topic):
-        places[m.partition(), m.offset()] = key_of_record(m), int(m.value())
-        written[key_of_record(m)].append(int(m.value()))
-    starts = Counter(map(key_of, producers))
-    assert_acknowledged_once(producers, places)
-    if producers:
-        assert_without_hole(written, starts)
-    if consumers:
-        assert_printed(consumers, written, twice_allowed)
+    found = Account(producers, consumers, servers, topic)
+    found.wait(10)
+    wrong = found.wrong()
+    if found.twice().total() > twice_allowed:
+        wrong.append(f"printed twice: {first_of(found.twice())}")
+    assert not wrong, "\n".join([*wrong, *map(repr, [*producers, *consumers])])
 
 
-@contextmanager
-def calm(*processes: Running) -> Iterator[None]:
-    """Assert that meanwhile each took less than 5 % of a core and said less than a line a second.
+class Account:
+    """What became of every number of a topic, as of when its producers were stopped.
 
-    So few lines may come at once, but no more of them in ten seconds.
+    `stored` holds the number at each place of the topic, `written` those of each key in order.
     """
-    begin = time.monotonic()
-    before = [(one, cpu(one), len(one.err)) for one in processes if one.process.poll() is None]
-    yield
-    seconds = time.monotonic() - begin
-    for one, busy, lines in before:
-        share = (cpu(one) - busy) / seconds
-        assert share < 0.05, f"{share:.0%} of a core for {seconds:.0f} s: {one}"
-        assert len(one.err) - lines < max(seconds, 10), one
+
+    def __init__(
+        self, producers: list[Running], consumers: list[Running], servers: str, topic: str
+    ) -> None:
+        self.producers, self.consumers = producers, consumers
+        self.stored: dict[Place, Number] = {}
+        self.written: dict[str, list[int]] = defaultdict(list)
+        for record in records(servers, topic):
+            key, number = key_of_record(record), int(record.value())
+            self.stored[record.partition(), record.offset()] = key, number
+            self.written[key].append(number)
+
+    def wait(self, seconds: float) -> None:
+        """Return when the consumers have printed all that is stored, or after so many seconds."""
+        with suppress(AssertionError):
+            eventually(lambda: not self.consumers or not self.unprinted(), seconds)
+
+    def sent(self) -> int:
+        """How many numbers the producers say that they sent."""
+        totals = (SENT.match(line) for one in self.producers for line in one.err)
+        return sum(int(match[1]) for match in totals if match)
+
+    def acknowledged(self) -> list[tuple[Place, Number]]:
+        """Place and number of each line that a producer printed."""
+        lines = (ACKNOWLEDGED.fullmatch(line) for one in self.producers for line in one.out)
+        return [((int(m[3]), int(m[4])), (m[1], int(m[2]))) for m in lines if m]
+
+    def lost(self) -> list[Number]:
+        """Numbers that were acknowledged, but are not stored where the producer said."""
+        return [number for place, number in self.acknowledged() if self.stored.get(place) != number]
+
+    def reported_twice(self) -> list[Place]:
+        """Places that a producer printed more than once."""
+        places = Counter(place for place, _ in self.acknowledged())
+        return [place for place, count in places.items() if count > 1]
+
+    def doubled(self) -> int:
+        """How many numbers are stored a second time, if each producer was started only once."""
+        return sum(len(numbers) - len(set(numbers)) for numbers in self.written.values())
+
+    def breaks(self) -> list[str]:
+        """Where the numbers of a key do not ascend by two, once for each start of its producer."""
+        starts = Counter(map(key_of, self.producers))
+        found = []
+        for key, numbers in self.written.items():
+            runs, due, first = 0, None, "AB".index(key)
+            for place, number in enumerate(numbers):
+                runs += number == first
+                if number not in (first, due):
+                    near = numbers[max(place - 5, 0) : place + 5]
+                    found.append(f"{key}: {number}, not {due}, in {near}")
+                due = number + 2
+            if runs > starts[key] + starts[""]:
+                found.append(f"{key} starts {runs} times: {numbers[:50]}")
+        return found
+
+    def printed(self) -> Counter[Number]:
+        """How often each number was printed."""
+        return Counter(number for one in self.consumers for number in printed(one))
+
+    def unprinted(self) -> Counter[Number]:
+        """Numbers that were printed less often than they are stored."""
+        return Counter(self.stored.values()) - self.printed()
+
+    def twice(self) -> Counter[Number]:
+        """Numbers that were printed more often than they are stored."""
+        return self.printed() - Counter(self.stored.values())
+
+    def strangers(self) -> list[Number]:
+        """Numbers that were printed, but are not stored."""
+        stored = set(self.stored.values())
+        return [number for number in self.printed() if number not in stored]
+
+    def disorder(self) -> list[str]:
+        """What a consumer printed in another order than it is stored."""
+        found = [
+            out_of_order(one, key, numbers)
+            for one in self.consumers
+            for key, numbers in self.written.items()
+        ]
+        return [sentence for sentence in found if sentence]
+
+    def wrong(self) -> list[str]:
+        """A sentence for each kind of error; numbers printed twice may be right."""
+        errors = {
+            "acknowledged, but not stored there": self.lost(),
+            "acknowledged twice": self.reported_twice(),
+        }
+        if self.producers:
+            errors["a hole, a step back or doubled in the topic"] = self.breaks()
+        if self.consumers:
+            errors["stored, but not printed"] = self.unprinted()
+            errors["printed, but not stored"] = self.strangers()
+            errors["printed out of order"] = self.disorder()
+        return [
+            f"{what}: {len(found)}, such as {first_of(found)}"
+            for what, found in errors.items()
+            if found
+        ]
 
 
-def cpu(one: Running) -> float:
-    """Seconds of processor time that a process has taken."""
-    times = psutil.Process(one.process.pid).cpu_times()
-    return times.user + times.system
+def first_of(found: Iterable) -> list:
+    """The first twenty of what was found, in order."""
+    return sorted(found)[:20]
 
 
-def in_rhythm(servers: str, topic: str, key: str, step: float) -> None:
-    """Assert that the numbers of a key were sent at times so many seconds apart.
-
-    A quarter of that late is on time still. One in five may be missing, and the first be late:
-    the machine may have been busy.
-    """
-    sent = [m.timestamp()[1] / 1000 for m in in_topic(servers, topic) if key_of_record(m) == key]
-    times = [round(when - sent[-1], 2) for when in sent[1:]]
-    off = [abs((when + step / 2) % step - step / 2) for when in times]
-    assert max(off) < 0.35 * step, times
-    assert min(later - earlier for earlier, later in pairwise(times)) > 0.6 * step, times
-    assert len(times) > 0.8 * -times[0] / step, times
+def last_acknowledged(producer: Running) -> int:
+    """The last number that a producer printed; -1 before the first."""
+    for line in reversed(producer.out):
+        if match := ACKNOWLEDGED.fullmatch(line):
+            return int(match[2])
+    return -1
 
 
-def in_topic(servers: str, topic: str) -> list[Message]:
-    """All records of a topic, those of each partition in order."""
-    settings = {"bootstrap.servers": servers, "group.id": "tests", "enable.auto.commit": False}
-    settings |= {"log_level": 0, "allow.auto.create.topics": False}
-    consumer = Consumer(settings | {"auto.offset.reset": "earliest"})
-    found: list[Message] = []
-    try:
-        partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
-        tps = [TopicPartition(topic, number, 0) for number in partitions]
-        ends = {tp.partition: consumer.get_watermark_offsets(tp, timeout=20) for tp in tps}
-        ends = {number: high for number, (low, high) in ends.items() if high > low}
-        tps = [tp for tp in tps if tp.partition in ends]
-        consumer.assign(tps)
-
-        def complete() -> bool:
-            found.extend(m for m in consumer.consume(10_000, 0.1) if not m.error())
-            return all(tp.offset >= ends[tp.partition] for tp in consumer.position(tps))
-
-        eventually(complete, 30, f"all records of {topic}")
-    finally:
-        consumer.close()
-    return [m for m in found if m.offset() < ends[m.partition()]]
+def printed(consumer: Running) -> list[Number]:
+    """Key and number of each line that a consumer printed."""
+    found = filter(None, map(PRINTED.fullmatch, list(consumer.out)))
+    return [(match[1], int(match[2])) for match in found]
 
 
 def key_of_record(record: Message) -> str:
@@ -110,64 +176,16 @@ def key_of_record(record: Message) -> str:
 
 
 def key_of(producer: Running) -> str:
-    """The key a producer writes, as its first acknowledged line tells; empty without one."""
+    """The key that a producer writes, by its first acknowledged line; empty without one."""
     found = producer.find(ACKNOWLEDGED.pattern)
     return found[1] if found else ""
 
 
-def assert_acknowledged_once(producers: list[Running], places: dict) -> None:
-    """Each number that was reported lies at its place, and none is there more often than sent."""
-    reported = {}
-    for producer in producers:
-        for found in filter(None, map(ACKNOWLEDGED.fullmatch, producer.out)):
-            key, number, partition, offset = found[1], *map(int, found.groups()[1:])
-            there = places.get((partition, offset))
-            assert there == (key, number), f"{found[0]!r} was reported, but there lies {there}"
-            assert (partition, offset) not in reported, f"{found[0]!r} was reported twice"
-            reported[partition, offset] = key, number
+def out_of_order(consumer: Running, key: str, numbers: list[int]) -> str:
+    """The first number of a key that a consumer printed out of order, in a sentence, if any.
 
-
-def assert_without_hole(written: dict[str, list[int]], starts: Counter) -> None:
-    """The numbers of each key ascend in steps of two, once for each start of its producer."""
-    for key, numbers in written.items():
-        runs, due, first = 0, None, "AB".index(key)
-        for place, number in enumerate(numbers):
-            runs += number == first
-            near = numbers[max(place - 5, 0) : place + 5]
-            assert number in (first, due), f"hole or doubled: {key}: {number}, not {due}: {near}"
-            due = number + 2
-        assert runs <= starts[key] + starts[""], f"{key} starts {runs} times: {numbers[:50]}"
-
-
-def assert_printed(consumers: list[Running], written: dict, twice_allowed: int) -> None:
-    """Each number of the topic was printed, in order for each key, and few of them twice."""
-    due = Counter((key, number) for key, numbers in written.items() for number in numbers)
-
-    def missing() -> Counter:
-        return due - Counter(line for one in consumers for line in printed(one))
-
-    try:
-        eventually(lambda: not missing(), 10)
-    except AssertionError:
-        lost = sorted(missing())
-        raise AssertionError(f"{len(lost)} not printed: {lost[:20]} by {consumers}") from None
-    twice = Counter(line for one in consumers for line in printed(one)) - due
-    strangers = [line for line in twice if line not in due]
-    assert not strangers, f"printed, but not in the topic: {strangers[:20]}"
-    assert twice.total() <= twice_allowed, f"printed twice: {sorted(twice)[:20]} by {consumers}"
-    for one in consumers:
-        for key, numbers in written.items():
-            assert_in_order(one, key, numbers)
-
-
-def printed(consumer: Running) -> list[tuple[str, int]]:
-    """Key and number of each line that a consumer printed."""
-    found = filter(None, map(PRINTED.fullmatch, list(consumer.out)))
-    return [(match[1], int(match[2])) for match in found]
-
-
-def assert_in_order(consumer: Running, key: str, numbers: list[int]) -> None:
-    """What one consumer printed of a key follows the topic; it only goes back to what it had."""
+    It may go back only to numbers that it has printed before.
+    """
     where: dict[int, list[int]] = defaultdict(list)
     for place, number in enumerate(numbers):
         where[number].append(place)
@@ -177,7 +195,45 @@ def assert_in_order(consumer: Running, key: str, numbers: list[int]) -> None:
         after = bisect_left(where[number], last + 1)
         if after < len(where[number]):
             last = where[number][after]
-        else:
-            assert number in had, f"{key}: {number} out of order in {consumer}"
+        elif number in had:
             last = had[number]
+        else:
+            return f"{key}: {number} by process {consumer.process.pid}"
         had[number] = last
+    return ""
+
+
+@contextmanager
+def calm(*processes: Running) -> Iterator[None]:
+    """Assert that each takes less than 5 % of a core meanwhile, and says less than a line a second.
+
+    In less than ten seconds, nine lines are allowed.
+    """
+    begin = time.monotonic()
+    before = [(one, cpu(one), len(one.err)) for one in processes if one.alive]
+    yield
+    seconds = time.monotonic() - begin
+    for one, busy, lines in before:
+        share = (cpu(one) - busy) / seconds
+        assert share < 0.05, f"{share:.0%} of a core for {seconds:.0f} s: {one}"
+        assert len(one.err) - lines < max(seconds, 10), one
+
+
+def cpu(one: Running) -> float:
+    """Seconds of processor time that a process has used."""
+    times = psutil.Process(one.process.pid).cpu_times()
+    return times.user + times.system
+
+
+def in_rhythm(servers: str, topic: str, key: str, step: float) -> None:
+    """Assert that the numbers of a key were sent so many seconds apart.
+
+    The machine may be busy: a third of a step late is still on time, one number in five may be
+    missing, and the first may be late.
+    """
+    sent = [m.timestamp()[1] / 1000 for m in records(servers, topic) if key_of_record(m) == key]
+    times = [round(when - sent[-1], 2) for when in sent[1:]]
+    off = [abs((when + step / 2) % step - step / 2) for when in times]
+    assert max(off) < 0.35 * step, times
+    assert min(later - earlier for earlier, later in pairwise(times)) > 0.6 * step, times
+    assert len(times) > 0.8 * -times[0] / step, times

@@ -1,18 +1,15 @@
-"""Three Kafkas of release 4, which need no ZooKeeper, behind logins, TLS and access rights."""
+"""Three Kafkas of release 4, which need no ZooKeeper, with logins, TLS and ACLs."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
     AclPermissionType,
-    AdminClient,
-    NewTopic,
     ResourcePatternType,
     ResourceType,
     ScramCredentialInfo,
@@ -21,16 +18,27 @@ from confluent_kafka.admin import (
 )
 
 from tests.support.certificates import Authority
-from tests.support.process import PROJECT, Running, administrator, eventually, free_ports
+from tests.support.process import PROJECT, Running, eventually, free_ports
+from tests.support.servers import Servers
 
 LOCK = PROJECT / "tests" / "kafka-4.3.1.lock"
 ARCHIVE = PROJECT / ".kafka" / f"{LOCK.stem}.jsa"
 SIZE = 3
 
-# Who may log in, and how. The certificate's user is known by its name.
+# Seconds until a dead broker counts as dead and numbers flow again, on a busy machine.
+BACK = 30
+
+# Who may log in, and how. The user of the certificate is named after its subject.
 PASSWORDS = {name: f"secret-of-{name}" for name in ("alice", "bob", "carol", "nobody")}
 CERTIFIED = "CN=dora"
 KEY_PASSWORD = "doras-secret"
+
+# ACLs: on what, to do what, and on which one if it is not the test's topic.
+WRITE = (ResourceType.TOPIC, AclOperation.WRITE)
+READ = (ResourceType.TOPIC, AclOperation.READ)
+ELSEWHERE = (ResourceType.TOPIC, AclOperation.WRITE, "another")
+JOIN = (ResourceType.GROUP, AclOperation.READ, "consumer_c")
+CREATE = (ResourceType.TOPIC, AclOperation.CREATE)
 
 LISTENERS = {
     "INSIDE": "PLAINTEXT",  # for the brokers among themselves, and for the tests
@@ -55,29 +63,29 @@ SETTINGS = {
     "transaction.state.log.num.partitions": 1,
     "transaction.state.log.replication.factor": SIZE,
     "group.initial.rebalance.delay.ms": 0,
-    # A dead broker is known as one after this.
+    # A dead broker counts as dead after this.
     "broker.session.timeout.ms": 6000,
     "num.network.threads": 1,
     "num.io.threads": 2,
 }
 
 
-class Kraft:
+class Kraft(Servers):
     """Three brokers, each a controller as well, with their data below one directory."""
 
     def __init__(self, directory: Path) -> None:
+        super().__init__()
         self.directory = directory
         self.authority = Authority(directory)
         self.presented = self.authority.issue("broker", "localhost")
         self.certificate = self.authority.issue(CERTIFIED[3:], password=KEY_PASSWORD)
         ports = iter(free_ports(SIZE * len(LISTENERS)))
         self.ports = [{name: next(ports) for name in LISTENERS} for _ in range(SIZE)]
-        self.kafkas: list[Running | None] = [None] * SIZE
-        self.started: list[Running] = []
+        self.kafkas = [None] * SIZE
 
     @property
     def servers(self) -> str:
-        """The addresses where everybody may do everything, as an independent client needs them."""
+        """The addresses where everybody may do everything."""
         return self.at("INSIDE")
 
     def at(self, listener: str) -> str:
@@ -85,7 +93,7 @@ class Kraft:
         return ",".join(f"localhost:{ports[listener]}" for ports in self.ports)
 
     def start(self) -> Kraft:
-        """Format the directories, start all three, and wait until each answers."""
+        """Format the directories, start all three, and wait until each accepts clients."""
         formatting = [self.format(number) for number in range(SIZE)]
         assert [one.ended(60) for one in formatting] == [0] * SIZE, formatting
         for number in range(SIZE):
@@ -93,11 +101,11 @@ class Kraft:
         for number in range(SIZE):
             self.wait(number)
         eventually(lambda: len(self.admin.list_topics(timeout=20).brokers) == SIZE, 20, "brokers")
-        self.let_in()
+        self.create_logins()
         return self
 
     def format(self, number: int) -> Running:
-        """Kafka's own tool at work on the directory of one broker."""
+        """Kafka's own tool, formatting the directory of one broker."""
         file = self.directory / f"{number}.properties"
         file.write_text("".join(f"{name}={value}\n" for name, value in self.settings(number)))
         cluster = "numbers-numbers-number"
@@ -126,35 +134,20 @@ class Kraft:
 
     def java(self, *words: str, **options) -> Running:
         """A program of this release of Kafka: options of Java, main class, arguments."""
-        # Where the tests were given a broker that runs, what this needs is not installed.
+        # Where the tests were given a running broker, what this needs is not installed.
         from broker.__main__ import SERVER_OPTIONS, java_command
 
         java = [*SERVER_OPTIONS, f"-XX:SharedArchiveFile={ARCHIVE}"]
-        self.started.append(Running(*java_command(LOCK, java, *words), **options))
-        return self.started[-1]
+        return self.launch(*java_command(LOCK, java, *words), **options)
 
-    def start_kafka(self, number: int) -> None:
-        """Start one Kafka; does not wait for it."""
-        file = str(self.directory / f"{number}.properties")
-        self.kafkas[number] = self.java("-XX:+AutoCreateSharedArchive", "kafka.Kafka", file)
+    def start_kafka(self, number: int = 0) -> None:
+        """Start one Kafka unless it runs; does not wait for it."""
+        if not self.runs(number):
+            file = str(self.directory / f"{number}.properties")
+            self.kafkas[number] = self.java("-XX:+AutoCreateSharedArchive", "kafka.Kafka", file)
 
-    def wait(self, number: int) -> None:
-        """Return when one Kafka answers; fail with the tail of its log if it ends instead."""
-        kafka = self.kafkas[number]
-
-        def ready() -> bool:
-            assert kafka.process.poll() is None, f"Kafka ended: {kafka}"
-            return bool(kafka.find("Kafka Server started"))
-
-        eventually(ready, 60, f"Kafka {number} ready")
-
-    @cached_property
-    def admin(self) -> AdminClient:
-        """An independent client that may do everything."""
-        return administrator(self.servers)
-
-    def let_in(self) -> None:
-        """Let those log in by SCRAM who have a password."""
+    def create_logins(self) -> None:
+        """Let each user with a password log in by SCRAM."""
         mechanism = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
         new = [
             UserScramCredentialUpsertion(name, mechanism, word.encode())
@@ -163,26 +156,31 @@ class Kraft:
         for done in self.admin.alter_user_scram_credentials(new).values():
             done.result(20)
 
-    def create(self, topic: str, partitions: int = 1) -> None:
-        """Make a topic with a replica on each broker."""
-        self.admin.create_topics([NewTopic(topic, partitions, SIZE)])[topic].result(20)
+    def as_user(self, name: str) -> dict[str, str]:
+        """The settings of a user who logs in by SCRAM over TLS."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self.at("LOGIN"),
+            "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "KAFKA_SSL_CAFILE": str(self.authority.file),
+            "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+            "KAFKA_SASL_PLAIN_USERNAME": name,
+            "KAFKA_SASL_PLAIN_PASSWORD": PASSWORDS[name],
+        }
 
-    def leader(self, topic: str) -> int:
-        """Number of the Kafka that leads the first partition of a topic, -1 where none does."""
-        return self.admin.list_topics(timeout=20).topics[topic].partitions[0].leader
-
-    def allow(self, user: str, kind: ResourceType, name: str, operation: AclOperation) -> None:
-        """Give a right to a user: on what, called how, to do what."""
-        literal, allow = ResourcePatternType.LITERAL, AclPermissionType.ALLOW
-        right = AclBinding(kind, name, literal, f"User:{user}", "*", operation, allow)
-        self.admin.create_acls([right])[right].result(20)
+    def allow(self, user: str, topic: str, *acls: tuple) -> None:
+        """Give a user ACLs, on the topic where they name nothing else."""
+        for kind, operation, *names in acls:
+            (name,) = names or [topic]
+            literal, allow = ResourcePatternType.LITERAL, AclPermissionType.ALLOW
+            acl = AclBinding(kind, name, literal, f"User:{user}", "*", operation, allow)
+            self.admin.create_acls([acl])[acl].result(20)
 
     def stop(self) -> None:
-        """Leave the archive of classes, by which the next ones start faster, if there is none."""
+        """Stop one Kafka where its archive of classes is missing: the next ones start faster."""
         if not ARCHIVE.exists():
             self.kafkas[0].stop(signal.SIGTERM, 60)
 
-    def kill(self) -> None:
-        """Leave nothing running."""
-        for one in self.started:
-            one.kill()
+
+def shows_secret(text: str) -> bool:
+    """Whether any password is in a text."""
+    return any(secret in text for secret in (*PASSWORDS.values(), KEY_PASSWORD))

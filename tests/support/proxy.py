@@ -1,4 +1,4 @@
-"""A TCP proxy that does to connections what networks do to them."""
+"""A TCP proxy that fails as networks do."""
 
 import random
 import re
@@ -9,53 +9,53 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-# What the proxy can do:
-#   pass   hand everything on
-#   cut    lose everything without a word, for good: what was connected never hears again
+# Its modes:
+#   pass   forward everything
+#   cut    lose everything silently, for good: the present connections never hear again
 #   first  lose everything on a connection from a producer's first request on
 #   join   lose everything on a connection from a consumer's request to join its group on
-#   commit reset where a consumer commits
-#   hold   lose everything for now: it arrives later, as with a cable that is plugged in again
-#   reset  hand on a few messages, then half of one, then reset
-#   delay  hand everything on half a second late, more or less
-#   late   hand on each answer of the server 100 ms late
-#   drip   hand everything on byte by byte
-#   rename reset; from then on give the broker another number wherever Kafka names it, and hang up:
-#          the leader of a partition is nobody, as while Kafka forgets a broker that has died
+#   commit reset the connection where a consumer commits
+#   hold   delay everything until the mode changes, as when a cable is plugged in again
+#   reset  forward a few messages, then half of one, then reset the connection
+#   delay  forward everything about half a second late
+#   late   forward each answer of the server 100 ms late
+#   drip   forward everything byte by byte
+#   rename reset the connections; from then on change the broker's number wherever Kafka names it,
+#          and close: no leader is available, as while Kafka drops a broker that has died
 #   close  accept and close at once
-#   mute   accept and say nothing
-#   http   answer as a web server does
+#   mute   accept and never answer
+#   http   answer as a web server
 
-# How these begin, after their length (InitProducerId, JoinGroup, OffsetCommit of Kafka's protocol).
+# The API key of these requests: InitProducerId, JoinGroup, OffsetCommit. It follows the length.
 REQUESTS = {"first": b"\x00\x16", "join": b"\x00\x0b", "commit": b"\x00\x08"}
 
 BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-def kinds(data: bytes) -> Iterator[bytes]:
-    """The kind of each of Kafka's requests that begins in what came from a client at once."""
+def api_keys(data: bytes) -> Iterator[bytes]:
+    """The API key of each of Kafka's requests in what a client sent at once."""
     while data:
         yield data[4:6]
         data = data[4 + int.from_bytes(data[:4], "big") :]
 
 
 class Proxy:
-    """Hands on what comes to `port` of 127.0.0.1 to the port `target`, in the way `mode` says."""
+    """Forwards connections to `port` of 127.0.0.1 to the port `target`, as `mode` says."""
 
-    def __init__(self, target: int = 0) -> None:
+    def __init__(self, target: int = 0, port: int = 0) -> None:
         self.target = target
         self.mode = "pass"
         self.links: list[Link] = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server(("127.0.0.1", port))
         self.port = self.listener.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
-        # Kafka names a broker by its number, then the length of its host and one more, host, port.
+        # Kafka names a broker by its number, the length of its host plus one, host, port.
         host = b"\x0a127.0.0.1" + self.port.to_bytes(4, "big")
         self.named = re.compile(b"(?s:.{4})(" + re.escape(host) + b")")
         threading.Thread(target=self.accept, daemon=True).start()
 
     def turn(self, mode: str) -> None:
-        """Change the mode, for the connections that there are as well."""
+        """Change the mode, also for the present connections."""
         self.mode = mode
         for link in list(self.links):
             link.dead |= mode == "cut"
@@ -63,14 +63,14 @@ class Proxy:
                 link.close(reset=True)
 
     def accept(self) -> None:
-        """Serve each new connection in a thread of its own, until closed."""
+        """Serve each new connection in a thread of its own, until the listener is closed."""
         with suppress(OSError):
             while True:
                 self.links.append(Link(self, self.listener.accept()[0]))
                 threading.Thread(target=self.links[-1].serve, daemon=True).start()
 
     def close(self) -> None:
-        """End everything."""
+        """Close the listener and all connections."""
         self.mode = "close"
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
@@ -79,15 +79,15 @@ class Proxy:
 
 
 class Link:
-    """A client's connection, and the one to the server in its name."""
+    """A client's connection, and the one to the server on its behalf."""
 
     def __init__(self, proxy: Proxy, client: socket.socket) -> None:
         self.proxy = proxy
         self.sockets = [client]
-        self.dead = proxy.mode in ("cut", "mute")  # nothing gets through, and nobody hears of it
+        self.dead = proxy.mode in ("cut", "mute")  # lose everything silently
 
     def serve(self) -> None:
-        """Do to the connection what the mode says, until its end."""
+        """Treat the connection as the mode says, until its end."""
         client = self.sockets[0]
         with suppress(OSError):
             if self.proxy.mode == "http":
@@ -107,12 +107,12 @@ class Link:
             one.close()
 
     def pump(self, source: socket.socket, sink: socket.socket) -> None:
-        """Hand on what comes from one side, as the mode says, and at last its end."""
+        """Forward what one side sends, as the mode says, and finally its end."""
         source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with suppress(OSError):
             while data := source.recv(65536):
                 self.wait()
-                if self.proxy.mode in REQUESTS and REQUESTS[self.proxy.mode] in kinds(data):
+                if self.proxy.mode in REQUESTS and REQUESTS[self.proxy.mode] in api_keys(data):
                     self.dead = True
                     if self.proxy.mode == "commit":
                         self.close(reset=True)
@@ -135,17 +135,17 @@ class Link:
             self.close()
 
     def wait(self) -> None:
-        """Return when it is time to hand something on."""
+        """Return when it is time to forward something."""
         while self.proxy.mode == "hold":
             time.sleep(0.01)
         if self.proxy.mode == "delay":
             time.sleep(random.uniform(0.3, 0.7))
 
     def close(self, reset: bool = False) -> None:
-        """Let the pumps end, and with them both connections, with a reset if so wanted."""
+        """End the pumps, and with them both connections, with a reset if wanted."""
         self.dead |= reset
         for one in self.sockets:
             with suppress(OSError):
                 if reset:
                     one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                one.shutdown(socket.SHUT_RD)  # says nothing to the other end yet
+                one.shutdown(socket.SHUT_RD)  # does not tell the other end yet

@@ -1,13 +1,15 @@
-"""What the tests of the launcher need: a machine of one's own and a terminal to look at it.
+"""A machine of the test's own for the launcher, and terminals to look at it.
 
-Each machine has its own tmux server, ports, data and home. Whatever is started on it carries a
-mark in its environment, so it can be found, and ended, wherever it went.
+Each machine has its own tmux server, ports, data and home. Every process started on it carries a
+mark in its environment, so that it can be found and killed.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
+import socket
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -21,6 +23,10 @@ from tests.support.process import PROJECT, environment, eventually, free_ports
 
 LAUNCHER = PROJECT / "launch_tmux.sh"
 SESSION = "numbers"
+
+# Seconds for the whole system to start, and for a screen to change, on a busy machine.
+STARTUP = 60
+REDRAW = 15
 
 
 class Tile(NamedTuple):
@@ -36,7 +42,7 @@ class Tile(NamedTuple):
 
 
 class Machine:
-    """A machine with one person on it; `settings` are added to the environment."""
+    """A home directory, ports and a tmux server; `settings` are added to the environment."""
 
     def __init__(self, **settings: str) -> None:
         # Not pytest's tmp_path: a socket's path has to be short.
@@ -54,6 +60,12 @@ class Machine:
         }
         self.env = environment(own | settings)
 
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def launch(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess:
         """Run the launcher to its end without a terminal."""
         return self.run(LAUNCHER, *arguments, **settings)
@@ -70,13 +82,13 @@ class Machine:
         )
 
     def tmux(self, *arguments: object) -> str:
-        """What a tmux command prints on the person's own server."""
+        """The output of a tmux command on the machine's own server."""
         done = self.run("tmux", *arguments)
         assert done.returncode == 0, f"tmux {arguments}: {done.stderr}"
         return done.stdout
 
     def has_session(self) -> bool:
-        """Whether the launcher's session is there."""
+        """Whether the launcher's session exists."""
         return self.run("tmux", "has-session", "-t", f"={SESSION}").returncode == 0
 
     def tiles(self) -> dict[str, Tile]:
@@ -90,16 +102,34 @@ class Machine:
         return tiles
 
     def text(self, title: str) -> str:
-        """All that a tile shows and has shown, lines unwrapped."""
+        """What a tile shows and has shown, lines unwrapped."""
         pane = self.tiles()[title].pane
         return self.tmux("capture-pane", "-p", "-J", "-S", "-", "-t", pane)
+
+    def consumed(self) -> set[str]:
+        """The numbers that tile C shows."""
+        return set(re.findall(r"^[AB]: \d+$", self.text("Consumer C"), re.M))
+
+    def wait_for_numbers(self) -> None:
+        """Return when tile C shows new numbers of both producers."""
+        before = self.consumed()
+
+        def more() -> bool:
+            return {line[0] for line in self.consumed() - before} == {"A", "B"}
+
+        eventually(more, STARTUP, "more numbers of both producers in tile C")
+
+    def wait_for_nothing(self, seconds: float = REDRAW) -> None:
+        """Return when nothing that was started on this machine runs any more."""
+        eventually(lambda: not self.processes(), seconds, "no process left")
+        assert not any(is_open(port) for port in (self.broker_port, self.zookeeper_port))
 
     def clients(self) -> list[str]:
         """The session that each attached terminal shows."""
         return self.tmux("list-clients", "-F", "#{client_session}").split()
 
     def processes(self) -> list[psutil.Process]:
-        """Everything that was started on this machine and still runs."""
+        """All running processes that were started on this machine."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -120,7 +150,7 @@ class Machine:
 
 
 class Terminal:
-    """A terminal window with one command in it; its glass is a tmux that nobody else uses."""
+    """A terminal window with one command in it, shown by a tmux server of its own."""
 
     def __init__(
         self,
@@ -131,27 +161,35 @@ class Terminal:
     ) -> None:
         self.machine = machine
         self.socket = machine.home / f"terminal-{uuid4().hex[:6]}"
-        (machine.home / "glass.conf").write_text("set -g status off\nset -g remain-on-exit on\n")
+        (machine.home / "outer.conf").write_text("set -g status off\nset -g remain-on-exit on\n")
         words = [f"{name}={value}" for name, value in settings.items()]
-        # The glass must not be taken for a tmux of the person's.
+        # The command must not take the outer tmux for the machine's.
         program = ["env", "-u", "TMUX", "-u", "TMUX_PANE", *words, *map(str, command)]
         start = ("new-session", "-d", "-x", size[0], "-y", size[1], "-c", machine.home)
-        self.glass("-f", machine.home / "glass.conf", *start, shlex.join(program))
+        self.outer_tmux("-f", machine.home / "outer.conf", *start, shlex.join(program))
 
-    def glass(self, *arguments: object) -> str:
+    def outer_tmux(self, *arguments: object) -> str:
+        """The output of a tmux command on the terminal's own server."""
         return self.machine.tmux("-S", self.socket, *arguments)
 
     def screen(self) -> str:
-        """What the person sees."""
-        return self.glass("capture-pane", "-p", "-J")
+        """What the terminal shows."""
+        return self.outer_tmux("capture-pane", "-p", "-J")
 
     def type(self, *keys: str) -> None:
         """Press keys, named as tmux names them."""
-        self.glass("send-keys", *keys)
+        self.outer_tmux("send-keys", *keys)
 
     def resize(self, columns: int, rows: int) -> None:
-        self.glass("resize-window", "-x", columns, "-y", rows)
+        """Change the size of the window."""
+        self.outer_tmux("resize-window", "-x", columns, "-y", rows)
 
     def close(self) -> None:
         """Close the window, as a click on its corner does."""
-        self.glass("kill-server")
+        self.outer_tmux("kill-server")
+
+
+def is_open(port: int) -> bool:
+    """Whether something listens on a port."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0

@@ -1,43 +1,60 @@
-"""Both producers and the consumer on a topic of their own, watched through a fault."""
+"""Producers A and B and consumer C on one topic, watched through a fault."""
 
 from __future__ import annotations
 
 import signal
-from collections import defaultdict
+from collections.abc import Mapping
+from types import MappingProxyType
 
-from tests.support import account
-from tests.support.process import Running, eventually, script
+from tests.support.account import account, last_acknowledged, printed
+from tests.support.process import Running, eventually, producer, script
 
-# Seconds within which numbers are to flow again once the broker is back.
+SCRIPTS = ("producer_a.py", "producer_b.py", "consumer_c.py")
+
+# Seconds within which numbers flow again once the broker is back.
 BACK = 5
 
-
-def producer(servers: str, topic: str, sleep_time: float, even: bool) -> Running:
-    """A producer with a rhythm of its own."""
-    code = f"from producer_utils import produce; produce(sleep_time={sleep_time}, even={even})"
-    return script("-c", servers, topic, arguments=(code,))
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Trio:
-    """Two producers and a consumer, with what they have done so far."""
+    """Two producers and a consumer, which is alone in its group.
 
-    def __init__(self, servers: str, topic: str, sleep_time: float = 0.1) -> None:
+    The account is taken at `servers`, where the three connect unless `writer` and `reader`, the
+    settings of producers and consumer, name another address. Without a `sleep_time` A and B keep
+    their own intervals.
+    """
+
+    def __init__(
+        self,
+        servers: str,
+        topic: str,
+        sleep_time: float | None = 0.1,
+        writer: Mapping[str, str] = NOTHING,
+        reader: Mapping[str, str] = NOTHING,
+    ) -> None:
         self.servers, self.topic = servers, topic
-        self.producers = [producer(servers, topic, sleep_time, even) for even in (True, False)]
+        if sleep_time is None:
+            self.producers = [script(name, servers, topic, **writer) for name in SCRIPTS[:2]]
+        else:
+            self.producers = [
+                producer(servers, topic, sleep_time, even, **writer) for even in (True, False)
+            ]
         group = {"KAFKA_GROUP_ID": topic}
-        self.consumers = [script("consumer_c.py", servers, topic, **group)]
+        self.consumers = [script("consumer_c.py", servers, topic, **group | reader)]
 
     @property
     def all(self) -> list[Running]:
+        """All three."""
         return [*self.producers, *self.consumers]
 
     def progress(self) -> list[int]:
-        """The last number that each producer reported, and the last of each key printed."""
-        printed = [pair for one in self.consumers for pair in account.printed(one)]
-        return [*map(last_reported, self.producers), *(last_of(key, printed) for key in "AB")]
+        """The last number that each producer printed, and the last of each key that C printed."""
+        shown = [number for one in self.consumers for number in printed(one)]
+        return [*map(last_acknowledged, self.producers), *(last_of(key, shown) for key in "AB")]
 
     def flowing(self, seconds: float = BACK) -> None:
-        """Return when new numbers of both have come all the way; fail after so many seconds."""
+        """Return when new numbers of both have been printed by C; fail after so many seconds."""
         before = self.progress()
 
         def all_moved() -> bool:
@@ -45,19 +62,18 @@ class Trio:
 
         try:
             eventually(all_moved, seconds)
-        except AssertionError:
+        except AssertionError as late:
             raise AssertionError(
-                f"reported and printed after {seconds} s: {self.progress()}, before: {before}:"
-                f" {self.all}"
+                f"{late}: from {before} to {self.progress()}: {self.all}"
             ) from None
 
-    def end(self) -> None:
-        """Stop the producers, account for every number, stop the consumer."""
-        for one in self.producers:
-            assert one.stop() == 0, one
-        account.account(self.producers, self.consumers, self.servers, self.topic)
+    def end(self, twice_allowed: int = 0) -> None:
+        """Stop the producers, account for every number, stop the consumers."""
+        assert [one.stop(seconds=5) for one in self.producers] == [0, 0], self.producers
+        account(self.producers, self.consumers, self.servers, self.topic, twice_allowed)
         for one in self.consumers:
-            assert one.process.poll() is not None or one.stop() == 0, one
+            assert one.stop(seconds=5) == 0, one
+        assert not any(one.find("Traceback") for one in self.all)
 
     def kill(self) -> None:
         """Leave nothing running."""
@@ -65,25 +81,13 @@ class Trio:
             one.send(signal.SIGCONT)
             one.kill()
 
+    def __enter__(self) -> Trio:
+        return self
 
-def last_reported(producer: Running) -> int:
-    """The last number that a producer reported; -1 before the first."""
-    for line in reversed(producer.out):
-        if found := account.ACKNOWLEDGED.fullmatch(line):
-            return int(found[2])
-    return -1
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
 
-def last_of(key: str, printed: list[tuple[str, int]]) -> int:
-    """The highest number of a key among those printed; -1 without one."""
-    return max((number for k, number in printed if k == key), default=-1)
-
-
-def contents(servers: str, topic: str) -> tuple[dict, dict[str, list[int]]]:
-    """What a topic holds: key and number of each place, and the numbers of each key in order."""
-    places, written = {}, defaultdict(list)
-    for record in account.in_topic(servers, topic):
-        key, number = account.key_of_record(record), int(record.value())
-        places[record.partition(), record.offset()] = key, number
-        written[key].append(number)
-    return places, written
+def last_of(key: str, numbers: list[tuple[str, int]]) -> int:
+    """The highest number of a key; -1 without one."""
+    return max((number for k, number in numbers if k == key), default=-1)

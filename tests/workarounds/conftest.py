@@ -11,8 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.account import cpu
-from tests.support.process import Broker, Running, hold, script
-from tests.support.proxy import Proxy
+from tests.support.process import Running, hold, script
 
 PRODUCE = "from producer_utils import produce; produce(0.2)"
 CONSUME = "from consumer_c import consume; consume()"
@@ -21,30 +20,6 @@ CONSUME = "from consumer_c import consume; consume()"
 WITHOUT = "import sys; sys.modules['client.workarounds.{}'] = sys; {}"
 
 Pair = tuple[Running, Running]
-
-
-@pytest.fixture(scope="session")
-def broker_behind_proxy(tmp_path_factory, ours_to_stop) -> Iterator[tuple[Broker, Proxy]]:
-    """A broker for the tests of this directory, and the proxy that it is reached through."""
-    broker, proxy = Broker(tmp_path_factory.mktemp("behind a proxy")), Proxy()
-    proxy.target = broker.port
-    overrides = [f"advertised.listeners=PLAINTEXT://{proxy.address}"]
-    overrides.append("auto.create.topics.enable=false")  # a deleted topic is to stay deleted
-    try:
-        broker.start(*(word for override in overrides for word in ("--override", override)))
-        yield broker, proxy
-    finally:
-        broker.kill()
-        proxy.close()
-
-
-@pytest.fixture
-def proxy(broker_behind_proxy) -> Proxy:
-    """The way to the broker, undisturbed."""
-    _, proxy = broker_behind_proxy
-    proxy.turn("pass")
-    proxy.links.clear()  # those of other tests
-    return proxy
 
 
 @pytest.fixture

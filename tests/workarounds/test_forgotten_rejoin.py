@@ -4,26 +4,27 @@ import signal
 
 import pytest
 
-from tests.support.process import administrator, eventually, made
+from tests.support.client import try_create
+from tests.support.process import eventually
 from tests.workarounds.conftest import CONSUME
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(120)]
 
 
-def test_a_consumer_joins_again_though_its_reason_has_gone(pair, broker_behind_proxy, topic):
-    broker, _ = broker_behind_proxy
-    admin = administrator(broker.servers)
+def test_a_consumer_joins_again_though_its_reason_has_gone(pair, own_broker, topic):
+    own_broker.settings["auto.create.topics.enable"] = "false"  # what is deleted is to stay so
+    servers, admin = own_broker.start().servers, own_broker.admin
 
     def state(way: str) -> str:
         group = f"{topic}-{way}"
         return admin.describe_consumer_groups([group])[group].result(10).state.name
 
-    assert made(admin, topic, 1), topic
+    own_broker.create(topic)
     often = {"KAFKA_METADATA_MAX_AGE_MS": "300"}
-    for one in pair(broker.servers, CONSUME, **often):
+    for one in pair(servers, CONSUME, **often):
         one.said("Reading partition|standing by")
     # Another member of each group is paused, so that the first has to wait when it joins again.
-    for one in pair(broker.servers, CONSUME, **often):
+    for one in pair(servers, CONSUME, **often):
         one.said("Reading partition|standing by")
         one.send(signal.SIGSTOP)
     # The topic goes, so that there is a reason to join again, and is back before that is done.
@@ -31,7 +32,7 @@ def test_a_consumer_joins_again_though_its_reason_has_gone(pair, broker_behind_p
     for way in ("with", "without"):
         eventually(lambda way=way: state(way).startswith("PREPARING"), 10, way)
     eventually(lambda: topic not in admin.list_topics(timeout=5).topics, 10, topic)
-    eventually(lambda: made(admin, topic, 1), 10, topic)
+    eventually(lambda: try_create(admin, topic, 1), 10, topic)
     # The paused ones are given up after a session, those that do not join after two.
     eventually(lambda: state("without") == "EMPTY", 30)
     assert state("with") == "STABLE"

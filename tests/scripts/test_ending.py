@@ -1,0 +1,229 @@
+"""How each script ends: by Ctrl-C wherever it is, and when nobody reads its output any more."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.client import write
+from tests.support.process import InTerminal, eventually, free_ports, hold
+from tests.support.proxy import Proxy
+from tests.support.trio import SCRIPTS
+
+pytestmark = pytest.mark.timeout(120)
+
+# Seconds within which a script ends.
+END = 1
+
+
+def test_a_reader_that_leaves_ends_each_quietly(session):
+    first_lines = {name: rb"[AB]: [01]  \(partition 0, offset \d\)\n" for name in SCRIPTS[:2]}
+    for name, first_line in (first_lines | {"consumer_c.py": rb"A: 0\n"}).items():
+        reading, writing = os.pipe()
+        one = session.run(name, stdout=writing)
+        os.close(writing)
+        shown = os.read(reading, 5 if name == "consumer_c.py" else 100)
+        assert re.fullmatch(first_line, shown), one
+        os.close(reading)
+        if name == "consumer_c.py":
+            write(session.servers, session.topic, 100)
+        else:
+            producer = one
+        assert one.ended(5) == 0, one
+        assert not one.find("Traceback|Cannot|Broken")
+    assert re.fullmatch(r"[AB]: (\d+) sent, \1 acknowledged\.", producer.err[-1])
+
+
+def test_each_says_that_its_output_is_full(session):
+    write(session.servers, session.topic, 100)
+    with open("/dev/full", "wb") as full:
+        scripts = [session.run(name, stdout=full) for name in SCRIPTS]
+    for one in scripts:
+        assert one.ended(20) == 1, one
+        assert one.find(r"^Cannot write to standard output: No space left on device\.$")
+        assert not one.find("Traceback")
+    session.run("consumer_c.py").said("A: 100")  # it was not printed, so it was not committed
+
+
+def test_a_terminal_that_is_gone_ends_each_with_a_sentence(session):
+    write(session.servers, session.topic, 100)
+    shown_by = {"producer_a.py": b"A: 0 ", "producer_b.py": b"B: 1 ", "consumer_c.py": b"A: 100"}
+    for number, (name, shown) in enumerate(shown_by.items(), 101):
+        keyboard, terminal = pty.openpty()
+        one = session.run(name, stdout=terminal)
+        os.close(terminal)
+        seen = bytearray()
+        eventually(lambda k=keyboard, s=seen, w=shown: s.extend(os.read(k, 99)) or w in s, 20, one)
+        os.close(keyboard)
+        write(session.servers, session.topic, number)
+        assert one.ended(5) == 1, one
+        assert one.find(r"^Cannot write to standard output: Input/output error\.$"), one
+        assert not one.find("Traceback")
+    session.run("consumer_c.py").said("A: 103")  # it was not printed, so it was not committed
+
+
+def interrupt(scripts: list[InTerminal]) -> None:
+    """Type Ctrl-C in each terminal: each script ends in time, without a traceback."""
+    for one in scripts:
+        one.type(b"\x03")
+        assert one.ended(END) == 0, one
+        assert one.find("Interrupted!") and not one.find("Traceback"), one
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_ctrl_c_ends_each_that_is_starting(session, name):
+    session.servers = f"127.0.0.1:{free_ports(1)[0]}"
+    for later in range(0, 100, 20):  # milliseconds
+        one = session.in_terminal(name)
+        loaded = Path(f"/proc/{one.process.pid}/maps")
+        eventually(lambda p=loaded: "_ssl" in p.read_text(), 10, "imports in", one)
+        hold(later / 1000)
+        one.type(b"\x03")
+        assert one.ended(3 * END) == 0, one  # all is loaded first
+        assert not one.find("Traceback"), one
+
+
+def test_ctrl_c_ends_each_that_waits_for_its_broker(session):
+    session.servers = f"127.0.0.1:{free_ports(1)[0]}"
+    scripts = [session.in_terminal(name) for name in SCRIPTS]
+    for one in scripts:
+        one.said("connection refused")
+    interrupt(scripts)
+    for one in scripts:
+        assert len(one.out) == 2 and one.out[-1].endswith("Interrupted!"), one
+
+
+def test_ctrl_c_ends_each_that_is_connecting(session):
+    scripts = []
+    for name in SCRIPTS:
+        silent = Proxy()
+        session.stack.callback(silent.close)
+        silent.turn("mute")
+        scripts.append(session.in_terminal(name, KAFKA_BOOTSTRAP_SERVERS=silent.address))
+        eventually(lambda silent=silent: silent.links, 10, "a connection of", scripts[-1])
+    interrupt(scripts)
+
+
+WITH_RESOLVER = """
+mount --bind "$1" /etc/resolv.conf && ip link set lo up && ip route add 192.0.2.1 dev lo || exit 77
+shift; exec "$@"
+"""
+
+
+def test_ctrl_c_ends_each_that_resolves_a_name(session, tmp_path):
+    resolver = tmp_path / "resolv.conf"
+    resolver.write_text("nameserver 192.0.2.1\n")  # no answer, and no refusal
+    isolated = ["unshare", "-rmn", "sh", "-c", WITH_RESOLVER, "sh", str(resolver)]
+    try:
+        possible = subprocess.run([*isolated, "true"], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        possible = False
+    if not possible:
+        pytest.skip("no network namespaces here (unshare -rmn, ip)")
+    scripts = []
+    for name in SCRIPTS:
+        env = {"KAFKA_BOOTSTRAP_SERVERS": "broker.example:9092"}
+        one = session.add(InTerminal(name, env, *isolated))
+        questions = Path(f"/proc/{one.process.pid}/net/udp")
+        eventually(lambda q=questions: ":0035 " in q.read_text(), 10, "a question of", one)
+        scripts.append(one)
+    interrupt(scripts)
+
+
+def test_ctrl_c_ends_each_that_runs(session):
+    scripts = [session.in_terminal(name) for name in SCRIPTS]
+    for one in scripts:
+        one.said(r"[AB]: \d")
+    interrupt(scripts)
+
+
+def test_ctrl_c_ends_a_consumer_held_up_by_ctrl_s(session):
+    session.run("producer_a.py")
+    consumer = session.in_terminal("consumer_c.py")
+    consumer.said("A: 0")
+    consumer.type(b"\x13")
+    hold(2)
+    interrupt([consumer])
+
+
+# Sends a signal at each place of the wait, one after the other.
+AT_EACH_PLACE = """
+import os, signal, sys, threading
+import kafka_utils
+
+def trace(frame, *_):
+    global places
+    if frame.f_code.co_filename == threading.__file__:
+        places += 1
+        if places == target:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return trace
+
+kafka_utils.stop_on_signals()
+target = places = 1
+while target <= places:
+    target, places = target + 1, 0
+    kafka_utils.stop.clear()
+    sys.settrace(trace)
+    kafka_utils.stop.wait(0.001)
+    sys.settrace(None)
+print("heard at", target - 1)
+"""
+
+
+def test_a_signal_is_noticed_at_each_place_of_a_wait(session):
+    one = session.run("-c", arguments=(AT_EACH_PLACE,))
+    assert one.ended(10) == 0, one
+    assert int(one.said(r"heard at (\d+)")[1]) > 10, one
+
+
+def test_ctrl_c_again_and_again_ends_each_that_is_stopping(session):
+    scripts = [session.in_terminal(name) for name in SCRIPTS]
+    for one in scripts:
+        one.said(r"[AB]: \d")
+        for _ in range(10):
+            if one.process.poll() is None:
+                one.type(b"\x03")
+                hold(0.03)
+        # -2: Python itself was ending already
+        assert one.ended(END) in (0, 1, -2), one
+        assert not one.find("Traceback"), one
+
+
+def test_ctrl_c_ends_each_whose_broker_was_just_killed(own_broker, session):
+    own_broker.start()
+    session.servers = own_broker.servers
+    a, b, c = scripts = [session.in_terminal(name) for name in SCRIPTS]
+    for one in scripts:
+        one.said(r"[AB]: \d")
+    own_broker.kafka.kill()
+    c.type(b"\x03")
+    # 1 where the broker was killed between a number that it printed and its commit
+    assert c.ended(END) == bool(c.find("could not be committed")), c
+    assert not c.find("Traceback"), c
+    hold(4.1)  # each producer has a number that waits, on a busy machine too
+    for one in (a, b):
+        one.type(b"\x03")
+    for one in (a, b):
+        assert one.ended(5) == 1, one
+        assert one.find("unacknowledged") and not one.find("Traceback"), one
+
+
+def test_a_second_ctrl_c_ends_a_producer_at_once(own_broker, session):
+    own_broker.start()
+    session.servers = own_broker.servers
+    one = session.in_terminal("producer_a.py")
+    one.said("A: 0 ")
+    own_broker.kafka.send(signal.SIGSTOP)
+    hold(2.5)  # a number is on its way
+    one.type(b"\x03")
+    one.said("Interrupted!")
+    hold(0.5)
+    one.type(b"\x03")
+    assert one.ended(0.5) == 1

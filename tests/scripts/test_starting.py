@@ -1,0 +1,44 @@
+"""Each script at its start: before its broker is up, and without what it needs."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.support.process import PROJECT, InTerminal, environment, eventually
+
+# Each script and what it prints first.
+FIRST = {"producer_a.py": r"A: 0 ", "producer_b.py": r"B: 1 ", "consumer_c.py": r"[AB]: \d"}
+
+
+def test_started_before_the_broker_each_says_what_it_waits_for_and_goes_on(own_broker, add):
+    scripts = {name: add(InTerminal(name, own_broker.env)) for name in FIRST}
+    waiting = f"Waiting for Kafka at localhost:{own_broker.port} (connection refused)."
+    for one in scripts.values():
+        eventually(lambda one=one: one.out == [waiting], 5, f"one line in {one}")
+    own_broker.start()
+    ready = time.monotonic()
+    for name, first in FIRST.items():
+        scripts[name].said(first, ready + 5 - time.monotonic())
+    for one in scripts.values():
+        one.type(b"\x03")
+        assert one.ended(1.5) == 0
+        assert one.find("Interrupted!") and not one.find("Traceback")
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_without_kafka_python_a_script_says_how_to_get_it(name):
+    # -S: a Python without the installed packages
+    command = [sys.executable, "-S", name]
+    told = subprocess.run(command, cwd=PROJECT, env=environment(), capture_output=True, text=True)
+    assert told.returncode == 1
+    assert told.stderr.count("\n") == 1
+    assert "pip install -r requirements.txt" in told.stderr
+
+
+def test_a_topic_that_kafka_does_not_allow_is_named(run):
+    one = run("producer_a.py", topic="my numbers")
+    assert one.ended(10) == 1
+    (said,) = one.err
+    assert 'no topic of the name "my numbers"' in said and "KAFKA_TOPIC" in said

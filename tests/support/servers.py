@@ -1,0 +1,161 @@
+"""Servers that the tests start for themselves, and the local broker among them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.support.client import administrator
+from tests.support.process import PROJECT, Running, eventually, free_ports
+
+# What Kafka's log says once it accepts clients: with ZooKeeper, without.
+READY = r"KafkaServer id=\d+\] started|Kafka Server started"
+
+
+class Servers:
+    """Server processes that belong together; leaving the `with` block kills them all.
+
+    `servers` are the addresses for clients, `kafkas` the brokers in the order of their numbers.
+    """
+
+    servers: str
+    kafkas: list[Running | None]
+
+    def __init__(self) -> None:
+        self.zookeeper: Running | None = None
+        self.started: list[Running] = []
+
+    def launch(self, *command: object, **options) -> Running:
+        """A process that is killed with these servers."""
+        self.started.append(Running(*command, **options))
+        return self.started[-1]
+
+    def start_kafka(self, number: int = 0) -> None:
+        """Start one Kafka unless it runs; does not wait for it."""
+        raise NotImplementedError
+
+    def runs(self, number: int) -> bool:
+        """Whether one Kafka was started and has not ended."""
+        kafka = self.kafkas[number]
+        return kafka is not None and kafka.alive
+
+    def wait(self, number: int = 0) -> None:
+        """Return when one Kafka accepts clients; fail with its output if it ends instead."""
+
+        def ready() -> bool:
+            assert self.runs(number), f"Kafka ended: {self.kafkas[number]}"
+            assert not self.zookeeper or self.zookeeper.alive, f"ended: {self.zookeeper}"
+            return bool(self.kafkas[number].find(READY))
+
+        eventually(ready, 60, f"Kafka {number} ready:", self.kafkas[number])
+
+    @cached_property
+    def admin(self) -> AdminClient:
+        """An independent client for the administration."""
+        return administrator(self.servers)
+
+    def create(self, topic: str, partitions: int = 1, replicas: int = 0) -> None:
+        """Create a topic, with a replica on each broker unless told otherwise."""
+        new = NewTopic(topic, partitions, replicas or len(self.kafkas))
+        self.admin.create_topics([new])[topic].result(20)
+
+    def leader(self, topic: str, partition: int = 0) -> int:
+        """Number of the Kafka that leads a partition, -1 where none does."""
+        return self.admin.list_topics(timeout=20).topics[topic].partitions[partition].leader
+
+    def kill(self) -> None:
+        """Leave nothing running."""
+        for one in self.started:
+            one.kill()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+class Broker(Servers):
+    """ZooKeeper and Kafka, started by the project's own commands.
+
+    `settings` override Kafka's own. A proxy can be put before each of the `proxied` listeners:
+    Kafka listens on the first of the two ports and advertises the second.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        settings: Mapping[str, object] | None = None,
+        proxies: int = 0,
+        ports: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        self.data, self.settings = data, dict(settings or {})
+        self.ports = list(ports) or free_ports(2 + 2 * proxies)
+        self.port, self.zookeeper_port, *others = self.ports
+        self.proxied = list(zip(others[::2], others[1::2], strict=True))
+        self.servers = f"localhost:{self.port}"
+        self.env = {"BROKER_PORT": str(self.port), "ZOOKEEPER_PORT": str(self.zookeeper_port)}
+        self.env["BROKER_DATA"] = str(data)
+        self.kafka: Running | None = None
+
+    @property
+    def kafkas(self) -> list[Running | None]:
+        """The one Kafka."""
+        return [self.kafka]
+
+    def start(self):
+        """Start what does not run, both at once, and wait until Kafka accepts clients."""
+        self.start_zookeeper()
+        self.start_kafka()
+        self.wait()
+        return self
+
+    def start_zookeeper(self) -> None:
+        """Start ZooKeeper unless it runs."""
+        if not self.zookeeper or not self.zookeeper.alive:
+            self.zookeeper = self.command("zookeeper-server-start")
+
+    def start_kafka(self, number: int = 0) -> None:
+        """Start Kafka unless it runs; does not wait for it."""
+        if not self.runs(number):
+            settings = self.listeners() | self.settings
+            self.kafka = self.command("kafka-server-start", *as_overrides(settings))
+
+    def listeners(self) -> dict[str, object]:
+        """Kafka's settings for the proxied listeners."""
+        if not self.proxied:
+            return {}
+        names = ["PLAINTEXT", *(f"PROXIED{number}" for number in range(len(self.proxied)))]
+        ports = [(self.port, self.port), *self.proxied]
+        listening, advertised = zip(*ports, strict=True)
+        return {
+            "listeners": addresses(names, listening),
+            "advertised.listeners": addresses(names, advertised),
+            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in names),
+        }
+
+    def command(self, name: str, *arguments: str, **options) -> Running:
+        """One of the broker's commands, run against this broker."""
+        return self.launch(PROJECT / "broker" / name, *arguments, env=self.env, **options)
+
+    def stop(self) -> None:
+        """Stop Kafka, then ZooKeeper, as `launch_tmux.sh stop` does."""
+        for server in (self.kafka, self.zookeeper):
+            if server and server.alive:
+                server.stop(signal.SIGTERM, 20)
+
+
+def addresses(names: list[str], ports: list[int]) -> str:
+    """Listeners as Kafka's settings name them."""
+    pairs = zip(names, ports, strict=True)
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in pairs)
+
+
+def as_overrides(settings: Mapping[str, object]) -> list[str]:
+    """Kafka's settings as arguments of kafka-server-start."""
+    return [word for name, value in settings.items() for word in ("--override", f"{name}={value}")]

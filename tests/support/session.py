@@ -1,0 +1,69 @@
+"""Scripts on one topic and in one group, which end with the test."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import cached_property
+
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from tests.support.account import account
+from tests.support.process import InTerminal, Running, eventually, script
+
+
+class Session:
+    """Scripts on a topic and in a group of the same name; `full`: faults have full length."""
+
+    def __init__(self, servers: str, topic: str, full: bool, stack: ExitStack) -> None:
+        self.servers, self.topic, self.full, self.stack = servers, topic, full, stack
+        self.settings = {"KAFKA_GROUP_ID": topic}
+        self.all: list[Running] = []
+
+    def run(self, name: str, **settings) -> Running:
+        """A script, killed with the test."""
+        return self.add(script(name, self.servers, self.topic, **self.settings | settings))
+
+    def in_terminal(self, name: str, **settings: str) -> InTerminal:
+        """A script in a terminal, killed with the test."""
+        env = {"KAFKA_BOOTSTRAP_SERVERS": self.servers, "KAFKA_TOPIC": self.topic}
+        return self.add(InTerminal(name, env | self.settings | settings))
+
+    def add(self, one: Running) -> Running:
+        """Have a process killed with the test."""
+        self.all.append(one)
+        self.stack.callback(one.kill)
+        return one
+
+    @cached_property
+    def admin(self) -> AdminClient:
+        """An independent client for the administration."""
+        return AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+
+    def members(self) -> int:
+        """How many members the group has, as the broker sees it."""
+        groups = self.admin.describe_consumer_groups([self.topic], request_timeout=10)
+        return len(groups[self.topic].result().members)
+
+    def committed(self) -> int:
+        """The offset that the group has committed."""
+        asked = ConsumerGroupTopicPartitions(self.topic, [TopicPartition(self.topic, 0)])
+        answer = self.admin.list_consumer_group_offsets([asked], request_timeout=10)
+        return answer[self.topic].result().topic_partitions[0].offset
+
+    def delete_group(self) -> None:
+        """Make Kafka forget the group and its commits."""
+        self.admin.delete_consumer_groups([self.topic])[self.topic].result(10)
+
+    def settle(self, *consumers: Running, twice_allowed: int = 0) -> None:
+        """Stop the producers and account for every number."""
+        producers = [one for one in self.all if one not in consumers]
+        assert [one.stop(seconds=5) for one in producers] == [0] * len(producers), producers
+        account(producers, list(consumers), self.servers, self.topic, twice_allowed)
+        assert not any(one.find("Traceback") for one in self.all)
+
+
+def goes_on(one: Running, seconds: float) -> None:
+    """Return when the script has printed something new."""
+    count = len(one.out)
+    eventually(lambda: len(one.out) > count, seconds, "something new from", one)
