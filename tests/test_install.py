@@ -22,7 +22,7 @@ def copy(tmp_path):
     (copy / ".venv").symlink_to(PROJECT / ".venv")
     (copy / ".kafka" / "jars").mkdir(parents=True)
     for name in locked(copy / "broker" / "kafka-3.9.2.lock"):
-        os.link(PROJECT / ".kafka" / "jars" / name, copy / ".kafka" / "jars" / name)
+        (copy / ".kafka" / "jars" / name).symlink_to(PROJECT / ".kafka" / "jars" / name)
     return copy
 
 
