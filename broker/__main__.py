@@ -96,15 +96,15 @@ def run_console_command(name: str, arguments: tuple[str, ...]) -> None:
 
 def become_java(options: list[str], main_class: str, *arguments: str) -> None:
     """Replace this process by a Java program of the pinned Kafka."""
-    command = java_command(jars.LOCK, options, main_class, *arguments)
+    command = java_command(jars.PINS, options, main_class, *arguments)
     os.execv(command[0], command)
 
 
-def java_command(lock: Path, options: list[str], main_class: str, *arguments: str) -> list[str]:
-    """What runs a program from a lock file's jars, which writes nothing outside the project."""
-    # Older Javas know no archive that makes itself; /tmp/hsperfdata is nobody's business.
+def java_command(pins: Path, options: list[str], main_class: str, *arguments: str) -> list[str]:
+    """The command line of a Java program from the jars of a pin file."""
+    # Java 17 lacks AutoCreateSharedArchive; UsePerfData would write to /tmp.
     common = ["-XX:+IgnoreUnrecognizedVMOptions", "-XX:-UsePerfData", "-Xlog:cds=off"]
-    return [java(), *common, *options, "-cp", jars.class_path(lock), main_class, *arguments]
+    return [java(), *common, *options, "-cp", jars.class_path(pins), main_class, *arguments]
 
 
 def java() -> str:

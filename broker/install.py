@@ -1,7 +1,7 @@
 """Makes or mends what the project runs on, inside the project: `.venv` and `.kafka`.
 
 Called as `python3 broker/install.py FILE...` with the machine's own Python, so it uses the
-standard library only. The files are pip's requirements, or lock files of more jars than those of
+standard library only. The files are pip's requirements, or pin files of more jars than those of
 the broker. What is there and whole is left alone, and needs no network.
 """
 
@@ -29,16 +29,16 @@ PYTHON = VENV / "bin" / "python"
 
 def main(files: list[str]) -> None:
     """Install all that the files name; exit with 1 and a sentence where that fails."""
-    locks = [jars.LOCK, *(PROJECT / file for file in files if file.endswith(".lock"))]
-    lists = [file for file in files if not file.endswith(".lock")]
+    pin_files = [jars.PINS, *(PROJECT / file for file in files if file.endswith(".pins"))]
+    lists = [file for file in files if not file.endswith(".pins")]
     needed = {name: version for file in lists for name, version in requirements(Path(file))}
     try:
         with one_at_a_time():
             install_packages(needed)
             if "maven-artifact" in needed:
-                jars.remove_leftovers()
-                for lock in filter(jars.missing, locks):
-                    run("Kafka's jars", PYTHON, "-m", "broker", "install-jars", lock)
+                jars.remove_partial_downloads()
+                for pins in filter(jars.missing, pin_files):
+                    run("Kafka's jars", PYTHON, "-m", "broker", "install-jars", pins)
                 prepare_java()
     except KeyboardInterrupt:
         sys.exit("Interrupted! Run the same command again to go on with the installation.")

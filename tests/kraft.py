@@ -22,8 +22,8 @@ from confluent_kafka.admin import (
 )
 from running import PROJECT, Running, administrator, eventually, free_ports
 
-LOCK = PROJECT / "tests" / "kafka-4.3.1.lock"
-ARCHIVE = PROJECT / ".kafka" / f"{LOCK.stem}.jsa"
+PINS = PROJECT / "tests" / "kafka-4.3.1.pins"
+ARCHIVE = PROJECT / ".kafka" / f"{PINS.stem}.jsa"
 SIZE = 3
 
 # Who may log in, and how. The certificate's user is known by its name.
@@ -129,7 +129,7 @@ class Kraft:
         from broker.__main__ import SERVER_OPTIONS, java_command
 
         java = [*SERVER_OPTIONS, f"-XX:SharedArchiveFile={ARCHIVE}"]
-        self.started.append(Running(*java_command(LOCK, java, *words), **options))
+        self.started.append(Running(*java_command(PINS, java, *words), **options))
         return self.started[-1]
 
     def start_kafka(self, number: int) -> None:

@@ -21,14 +21,14 @@ def copy(tmp_path):
     shutil.copytree(PROJECT / "broker", copy / "broker", symlinks=True)
     (copy / ".venv").symlink_to(PROJECT / ".venv")
     (copy / ".kafka" / "jars").mkdir(parents=True)
-    for name in locked(copy / "broker" / "kafka-3.9.2.lock"):
+    for name in pinned(copy / "broker" / "kafka-3.9.2.pins"):
         (copy / ".kafka" / "jars" / name).symlink_to(PROJECT / ".kafka" / "jars" / name)
     return copy
 
 
-def locked(lock) -> list[str]:
-    """Names of the files that a lock file names."""
-    names = (line.split()[1].split(":") for line in lock.read_text().splitlines())
+def pinned(pins) -> list[str]:
+    """Names of the jars that a pin file lists."""
+    names = (line.split()[1].split(":") for line in pins.read_text().splitlines())
     return [f"{artifact}-{version}.jar" for _, artifact, version in names]
 
 
