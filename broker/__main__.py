@@ -51,7 +51,7 @@ def main(command: str = "", *arguments: str) -> None:
 def start_zookeeper() -> None:
     """Become ZooKeeper on ZOOKEEPER_PORT, its data in BROKER_DATA."""
     data.enter()
-    data.hold_lock("zookeeper")
+    data.lock("zookeeper")
     ports.check("zookeeper")
     data.drop_empty_logs()
     settings = (jars.BROKER / "zookeeper.properties").read_text()
@@ -62,7 +62,7 @@ def start_zookeeper() -> None:
 def start_kafka(overrides: tuple[str, ...]) -> None:
     """Become Kafka on BROKER_PORT, its data in BROKER_DATA; `--override name=value` as usual."""
     data.enter()
-    lock = data.hold_lock("kafka")
+    lock = data.lock("kafka")
     ports.check("kafka")
     data.see_to_its_end(lock)
     one_of_several = re.search(r"broker\.id=(\d+)", " ".join(overrides))

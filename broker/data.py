@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -10,19 +9,18 @@ import re
 import select
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import jars
+from . import jars, locks
 
 if TYPE_CHECKING:
     from kazoo.client import KazooClient
 
-# Seconds that a former server gets to end before it counts as one that runs.
-PATIENCE = 30
+# Seconds that a previous server gets to end before it counts as running.
+TIMEOUT = 30
 
 # Seconds that Kafka gets for its own shutdown: half a second, and the writing of a class archive.
 SHUTDOWN = 8
@@ -42,43 +40,21 @@ def enter() -> None:
         sys.exit(f"BROKER_DATA: {directory()} cannot be used: {error.strerror}.")
 
 
-def is_locked(server: str) -> bool:
-    """Whether a JVM runs as this server on this data directory."""
+def is_running(server: str) -> bool:
+    """Whether this server runs on this data directory."""
+    return locks.is_held(directory() / f"{server}.lock")
+
+
+def lock(server: str) -> int:
+    """Lock the data directory for this server, also once this process is Java (`os.execv`)."""
+
+    def wait_for(holder: str) -> None:
+        print(f"Waiting for the previous {server} (process {holder}) to end.", flush=True)
+
     try:
-        with open(directory() / f"{server}.lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
-def hold_lock(server: str) -> int:
-    """Lock the directory for this server for as long as this process lives, as Java too.
-
-    The lock goes with the open file through `os.execv`, and the kernel drops it at any end.
-    """
-    lock = os.open(f"{server}.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    deadline, said = time.monotonic() + PATIENCE, False
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            holder = os.pread(lock, 20, 0).decode().strip()
-            if time.monotonic() > deadline:
-                sys.exit(
-                    f"{server} runs already on {directory()} (process {holder}): stop it first."
-                )
-            if not said:
-                print(f"Waiting for the former {server} (process {holder}) to end.", flush=True)
-                said = True
-            time.sleep(0.05)
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, b"%d\n" % os.getpid(), 0)
-    os.set_inheritable(lock, True)
-    return lock
+        return locks.acquire(directory() / f"{server}.lock", on_wait=wait_for, timeout=TIMEOUT)
+    except TimeoutError as holder:
+        sys.exit(f"{server} already runs on {directory()} (process {holder}): stop it first.")
 
 
 def see_to_its_end(lock: int) -> None:

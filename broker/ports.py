@@ -40,7 +40,7 @@ def check(*servers: str) -> None:
     for server in servers or ("zookeeper", "kafka"):
         port = kafka() if server == "kafka" else zookeeper()
         deadline = time.monotonic() + 5
-        while taken(port) and data.is_locked(server) and time.monotonic() < deadline:
+        while taken(port) and data.is_running(server) and time.monotonic() < deadline:
             time.sleep(0.05)
         if taken(port):
             sys.exit(sentence(port))

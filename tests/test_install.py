@@ -37,8 +37,8 @@ def install(copy):
     started = []
 
     def install(files=REQUIREMENTS, **env) -> Running:
-        command = (sys.executable, copy / "broker" / "install.py", *files)
-        started.append(Running(*command, env=env, cwd="/"))
+        command = (sys.executable, "-m", "broker.install", *files)
+        started.append(Running(*command, env=env, cwd=copy))
         return started[-1]
 
     yield install
