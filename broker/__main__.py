@@ -20,7 +20,6 @@ CONSOLE_COMMANDS = {
     "kafka-console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
     "kafka-console-producer": "kafka.tools.ConsoleProducer",
     "kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
-    "kafka-delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
 }
 
 # For a small server on a shared machine. Measured by tests/benchmark.py, with the class archive,

@@ -1,6 +1,5 @@
 """The broker goes away in every way a broker can, and no number is lost, doubled or displaced."""
 
-import json
 import os
 import re
 import signal
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 from account import account, calm, printed
+from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka.admin import AdminClient
 from running import Broker, eventually, hold, made
 from trio import BACK, Trio, contents, producer
@@ -193,10 +193,10 @@ def test_records_deleted_from_under_the_consumer_it_says_so_and_goes_on(broker, 
     consumer.send(signal.SIGSTOP)
     produced = trio.progress()[0]
     eventually(lambda: trio.progress()[0] > produced + 10, 10, "five numbers more")
-    everything = [{"topic": topic, "partition": number, "offset": -1} for number in (0, 1)]
-    offsets = broker.data / "offsets.json"
-    offsets.write_text(json.dumps({"partitions": everything, "version": 1}))
-    assert broker.command("kafka-delete-records", "--offset-json-file", str(offsets)).ended(20) == 0
+    everything = [TopicPartition(topic, number, OFFSET_END) for number in (0, 1)]
+    admin = AdminClient({"bootstrap.servers": broker.servers})
+    for deleted in admin.delete_records(everything).values():
+        deleted.result(20)
     consumer.send(signal.SIGCONT)
     consumer.said(r"going on from the earliest", 5)
     trio.flowing()
