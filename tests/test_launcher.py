@@ -473,7 +473,7 @@ def test_without_htop_alone_it_goes_on(bare):
     program(bare / "tmux", "echo tmux 3.2a")
     done = install(bare, **without_rights())
     assert done.returncode == 0
-    assert "top takes its place" in done.stderr
+    assert "top is used instead" in done.stderr
     assert "-m broker.install" in done.stdout
 
 
