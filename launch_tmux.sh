@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# The whole system in one tmux window: ZooKeeper, Kafka and htop above, the producers and the
-# consumer below. Every part waits by itself for what it needs, so all are started at once.
+# Runs the whole system in one tmux window: ZooKeeper, Kafka and htop above, the producers and the
+# consumer below. Every program waits for what it needs by itself, so all are started at once.
 set -euo pipefail
 
 SESSION=numbers
 
 main() {
   enter_project
-  # A shell can outlive the tmux that it names.
-  server list-sessions >/dev/null 2>&1 || unset TMUX TMUX_PANE
+  # The tmux server that TMUX names may have exited.
+  tmux_quietly list-sessions >/dev/null 2>&1 || unset TMUX TMUX_PANE
   case $* in
   '') start_or_attach ;;
   stop) stop ;;
@@ -22,15 +22,15 @@ main() {
 
 usage() {
   cat <<END
-./launch_tmux.sh         start the system, or attach to it where it runs
+./launch_tmux.sh         start the system, or attach to it if it is running
 ./launch_tmux.sh stop    stop it: producers and consumer first, then Kafka, then ZooKeeper
-./launch_tmux.sh --help  show this
+./launch_tmux.sh --help  show this help
 
-With KAFKA_BOOTSTRAP_SERVERS set, producers and consumer use that Kafka and no broker is started.
+If KAFKA_BOOTSTRAP_SERVERS is set, producers and consumer use that Kafka and no broker is started.
 END
 }
 
-# Goes to the directory of this file, which may have been called through symbolic links.
+# Changes to the directory of this file, which may have been called through symbolic links.
 enter_project() {
   local file=${BASH_SOURCE[0]} target
   while [[ -L $file ]]; do
@@ -49,83 +49,88 @@ start_or_attach() {
   attach
 }
 
-# Whether our session is there. One of the same name that is not ours ends the script.
+# Whether our session exists. Exits if the session of that name is not ours.
 running() {
   local owner
-  server has-session -t "=$SESSION" 2>/dev/null || return 1
-  owner=$(server show-options -qv -t "=$SESSION:" @numbers-project)
+  tmux_quietly has-session -t "=$SESSION" 2>/dev/null || return 1
+  owner=$(tmux_quietly show-options -qv -t "=$SESSION:" @numbers-project)
   [[ $owner == "$PWD" ]] ||
     die "The tmux session \"$SESSION\" belongs to ${owner:-something else}: end or rename it first."
 }
 
 start() {
-  local python=.venv/bin/python monitor above below
-  ! own_broker || "$python" -m broker check-ports
-  monitor=$(command -v htop || command -v top)
-  # htop is not to write into the person's home. Where somebody else was faster with a session of
-  # this name, it must be ours.
-  above=$(server new-session -d -s "$SESSION" -n "$SESSION" -P -F '#{pane_id}' \
-    env HTOPRC="$PWD/.kafka/htoprc" "$monitor" \; set-option -p @title "${monitor##*/}" \; \
-    set-option @numbers-project "$PWD" \; set-option destroy-unattached off) || {
-    running
+  local python=.venv/bin/python above below
+  ! local_broker || "$python" -m broker check-ports
+  above=$(create_session) || {
+    running # another start of this project was faster
     return
   }
-  trap 'server kill-session -t "=$SESSION"' EXIT
+  trap 'tmux_quietly kill-session -t "=$SESSION"' EXIT
   { appearance && environment; } | tmux source-file -
-  # 200 columns and 50 rows, whatever terminals there are, make equal tiles of 66 and 24.
-  server resize-window -t "$above" -x 200 -y 50
-  if own_broker; then
+  # 200 by 50, whatever the terminal: this divides into equal tiles of 66 columns and 24 rows.
+  tmux_quietly resize-window -t "$above" -x 200 -y 50
+  if local_broker; then
     tile ZooKeeper -hb 66 "$above" "$python" -m broker zookeeper-server-start >/dev/null
     tile Kafka -hb 66 "$above" "$python" -m broker kafka-server-start >/dev/null
   fi
   below=$(tile 'Producer A' -vf 24 "$above" "$python" producer_a.py)
   below=$(tile 'Producer B' -h 133 "$below" "$python" producer_b.py)
   below=$(tile 'Consumer C' -h 66 "$below" "$python" consumer_c.py)
-  server select-pane -t "$below"
+  tmux_quietly select-pane -t "$below"
   keep_tiles_equal
   trap - EXIT
 }
 
-own_broker() { [[ -z ${KAFKA_BOOTSTRAP_SERVERS:-} ]]; }
+local_broker() { [[ -z ${KAFKA_BOOTSTRAP_SERVERS:-} ]]; }
 
-# tile TITLE SPLIT SIZE TILE COMMAND...: splits a tile for a command, prints the id of the new one.
-# tmux scrolls by a line when it says that a program has ended: "echo" provides an empty one.
+# Creates the session with htop, or else top, in its first tile; prints the tile's pane id.
+create_session() {
+  local monitor
+  monitor=$(command -v htop || command -v top) || return
+  # HTOPRC keeps htop from writing to the home directory.
+  tmux_quietly new-session -d -s "$SESSION" -n "$SESSION" -P -F '#{pane_id}' \
+    env HTOPRC="$PWD/.kafka/htoprc" "$monitor" \; set-option -p @title "${monitor##*/}" \; \
+    set-option @numbers-project "$PWD" \; set-option destroy-unattached off
+}
+
+# tile TITLE SPLIT SIZE TILE COMMAND...: splits TILE to run COMMAND; prints the new pane id.
+# tmux scrolls one line to report that a program has exited: "echo" gives it a blank one.
 tile() {
-  server split-window "$2" -l "$3" -t "$4" -P -F '#{pane_id}' \
+  tmux_quietly split-window "$2" -l "$3" -t "$4" -P -F '#{pane_id}' \
     sh -c 'echo; exec "$@"' "$1" "${@:5}" \; set-option -p @title "$1"
 }
 
-# Whenever the window has a new size, tmux makes the tiles fit it anew from their first, equal ones:
-# from those it had last, they would grow apart. (tmux 3.2 has no hook for a new size alone.)
+# At each new size of the window, tmux scales the original layout of equal tiles: scaling the
+# current one would add up rounding errors. (tmux 3.2 has no hook for a new size alone.)
 keep_tiles_equal() {
   local equal
-  equal=$(server display-message -p -t "=$SESSION:" '#{window_layout}')
-  server set-hook -w -t "=$SESSION:" window-layout-changed "
+  equal=$(tmux_quietly display-message -p -t "=$SESSION:" '#{window_layout}')
+  tmux_quietly set-hook -w -t "=$SESSION:" window-layout-changed "
     if-shell -F '#{?window_zoomed_flag,,#{!=:#{@size},#{window_width}x#{window_height}}}' {
       set-option -w -F @size '#{window_width}x#{window_height}'
       select-layout '$equal'
     }" \; set-option -w -t "=$SESSION:" window-size latest
 }
 
-# Options of our session alone, as commands for tmux.
+# Prints tmux commands that set options of our session only.
 appearance() {
-  local again='#{prefix} :respawnp -t .#{pane_index}'
-  # Built with utempter, tmux can miss that a program has ended; any child makes it look again.
-  local look='#{?#{==:#{pane_dead_status}#{pane_dead_signal},},#(:),}'
+  local restart='#{prefix} :respawnp -t .#{pane_index}'
+  # A tmux built with utempter can miss that a program has exited, until another child exits.
+  local check='#{?#{==:#{pane_dead_status}#{pane_dead_signal},},#(:),}'
   cat <<END
 set-option -t =$SESSION: status-interval 1
 set-option -w -t =$SESSION: remain-on-exit on
-set-option -w -t =$SESSION: -q remain-on-exit-format "$again starts it again#{?pane_dead_status, (it ended with status #{pane_dead_status}),}"
+set-option -w -t =$SESSION: -q remain-on-exit-format "$restart starts it again#{?pane_dead_status, (it ended with status #{pane_dead_status}),}"
 set-option -w -t =$SESSION: pane-border-status top
-set-option -w -t =$SESSION: pane-border-format "#{?pane_active,#[reverse],} #{?pane_dead,$look#{?#{e|<:#{pane_width},50},,#{@title} has ended: }$again,#{@title}} "
+set-option -w -t =$SESSION: pane-border-format "#{?pane_active,#[reverse],} #{?pane_dead,$check#{?#{e|<:#{pane_width},50},,#{@title} has ended: }$restart,#{@title}} "
 END
 }
 
-# Our settings, as commands for tmux: a server that ran before does not have them, or has others.
-# They go through a pipe because everybody can read a command line.
+# Prints tmux commands that pass our settings on: a tmux server that is already running has none,
+# or others. They go through a pipe because other users can read command lines.
 environment() {
   local name value
-  server show-environment -g | LC_ALL=C sed -nE \
+  tmux_quietly show-environment -g | LC_ALL=C sed -nE \
     "s/^((KAFKA|BROKER|ZOOKEEPER)_[A-Za-z0-9_]*|JAVA_HOME)=.*/set-environment -t =$SESSION -r \1/p"
   for name in ${!KAFKA_@} BROKER_DATA BROKER_PORT ZOOKEEPER_PORT JAVA_HOME PATH; do
     [[ -n ${!name+set} ]] || continue
@@ -140,19 +145,19 @@ environment() {
 
 attach() {
   if inside_tmux; then
-    server switch-client -t "=$SESSION" && return
+    tmux_quietly switch-client -t "=$SESSION" && return
   elif [[ -t 0 && -t 1 && ${TERM:-dumb} != dumb ]]; then
     tmux attach-session -t "=$SESSION" && return
     running || return
   fi
-  echo "The system runs in the tmux session \"$SESSION\"."
+  echo "The system is running in the tmux session \"$SESSION\"."
   echo "To see it:  tmux attach-session -t $SESSION"
   printf 'To stop it: %q stop\n' "$PWD/launch_tmux.sh"
 }
 
-# A terminal that was opened from within tmux can have its environment, but is no pane of it.
+# A terminal opened from within tmux inherits its environment without being one of its panes.
 inside_tmux() {
-  [[ -n ${TMUX_PANE:-} && $(server display-message -p -t "$TMUX_PANE" '#{pane_tty}') == "$(tty)" ]]
+  [[ -n ${TMUX_PANE:-} && $(tmux_quietly display-message -p -t "$TMUX_PANE" '#{pane_tty}') == "$(tty)" ]]
 }
 
 stop() {
@@ -160,33 +165,33 @@ stop() {
     echo "Nothing is running."
     return
   fi
-  # Where the scripts end at once Kafka has the time to write its class archive, as it does once.
+  # The scripts exit at once as a rule, which leaves Kafka time to write its class archive.
   SECONDS=0
-  end 5 'Producer A|Producer B|Consumer C'
-  end 7 Kafka
-  end 8 ZooKeeper
-  end 9 '.*'
-  server kill-session -t "=$SESSION"
+  terminate 5 'Producer A|Producer B|Consumer C'
+  terminate 7 Kafka
+  terminate 8 ZooKeeper
+  terminate 9 '.*'
+  tmux_quietly kill-session -t "=$SESSION"
   echo "Stopped."
 }
 
-# end SECONDS TITLES: asks the programs in these tiles to end, and ends them that have not done so
-# that many seconds after the stop began.
-end() {
+# terminate SECONDS TITLES: sends SIGTERM to the programs in these tiles, and SIGKILL to those
+# still running that many seconds after the stop began.
+terminate() {
   local pid
   for pid in $(pids "$2"); do kill -TERM "$pid" 2>/dev/null || true; done
   while [[ -n $(pids "$2") ]] && ((SECONDS < $1)); do sleep 0.1; done
   for pid in $(pids "$2"); do kill -KILL "$pid" 2>/dev/null || true; done
 }
 
-# What runs in these tiles. tmux knows better than "kill -0", for which a zombie runs as well.
+# Process ids of the programs in these tiles, from tmux: "kill -0" also succeeds for a zombie.
 pids() {
-  server list-panes -s -t "=$SESSION:" -F '#{?pane_dead,,#{@title}=#{pane_pid}}' |
+  tmux_quietly list-panes -s -t "=$SESSION:" -F '#{?pane_dead,,#{@title}=#{pane_pid}}' |
     sed -nE "s/^($1)=//p"
 }
 
-# In a terminal that tmux does not know it refuses every command, not only to attach.
-server() { tmux "$@" </dev/null; }
+# On a terminal of a type that it does not know, tmux refuses every command, not just to attach.
+tmux_quietly() { tmux "$@" </dev/null; }
 
 die() {
   echo "$1" >&2

