@@ -70,7 +70,7 @@ REAL = (40, 3)[QUICK]  # numbers every second
 REST = (300, 5)[QUICK]  # seconds
 LOAD = (500_000, 20_000)[QUICK]  # numbers that a broker takes and gives
 
-# What the scripts that come with Kafka 3.9 tell Java.
+# Java's options in the scripts that come with Kafka 3.9.
 STOCK = "-server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35"
 STOCK += " -XX:+ExplicitGCInvokesConcurrent -Xms1G -Xmx1G"
 
@@ -94,7 +94,7 @@ def broker() -> Broker:
 
 
 def new_topic(partitions: int = 1) -> str:
-    """The name of a topic that was just made."""
+    """The name of a new topic."""
     topic = f"benchmark-{uuid4().hex[:8]}"
     client = administrator(broker().servers)
     client.create_topics([NewTopic(topic, partitions, 1)])[topic].result(20)
@@ -459,7 +459,7 @@ def first() -> Result:
 
 
 def rest() -> Result:
-    """What the tiles take at their own rhythm."""
+    """What the tiles use at their own intervals."""
     machine = Machine()
     at_end.callback(machine.close)
     machine.launch()
@@ -619,7 +619,7 @@ ROWS = {
     )
 }
 
-# These wait most of the time, and so run at the same time.
+# These mostly wait, so they run at the same time.
 QUIET = {"rest", "pace", "real"}
 
 

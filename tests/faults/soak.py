@@ -20,13 +20,13 @@ from tests.support.process import Running, eventually, producer, script
 from tests.support.trio import BACK
 
 TOPIC = "soak"
-PARTITIONS = 4  # with fewer both keys would share one, and a consumer would have nothing to do
+PARTITIONS = 4  # with fewer, both keys would share one and a consumer would be idle
 
-# What a poll() hands out of one partition at most: what a consumer may print a second time.
+# The most records that a poll() returns: what a consumer may print a second time.
 BATCH = 5_000
 
-# Each kind of fault, with the shortest and longest time in seconds until it is over. The network
-# is the one between a broker and those who come to it through a proxy, in the proxy's words.
+# Each kind of fault, with its shortest and longest duration in seconds. A network fault is a mode
+# of the proxy before one of the brokers.
 KINDS = {
     "broker killed": (1, 8),
     "broker stopped": (1, 5),
@@ -44,30 +44,30 @@ KINDS = {
     "network close": (1, 8),
 }
 
-# How many there are of what a fault may hit.
+# How many targets there are for each fault.
 COUNTS = {"broker": 3, "zookeeper": 1, "leader": PARTITIONS, "consumer": 2, "producer": 2}
-COUNTS["network"] = COUNTS["broker"]  # each has a proxy before it
+COUNTS["network"] = COUNTS["broker"]  # each has a proxy
 
-# Seconds of silence after which a consumer's session may be over.
+# Seconds without a heartbeat after which a consumer's session may have expired.
 SILENCE = 8
 
-# Seconds that a process is left alone once its fault is over.
+# Seconds without another fault for a process that has recovered.
 REST = 8
 
-# Seconds until numbers flow again after a fault that came alone, on a machine with much to do;
-# the partitions of a consumer that is dead or paused go to the other when its session is over.
+# Seconds until numbers flow again after a fault without others, on a busy machine. The partitions
+# of a dead or paused consumer are reassigned when its session expires.
 RECOVERY = defaultdict(lambda: 2 * BACK, {"consumer killed": 15, "consumer paused": 15})
 
 
 @dataclass
 class Fault:
-    """What is done to one process, from second `at` until `until`; to be repeated by its seed."""
+    """A fault of one process, from second `at` until `until`."""
 
     at: float
     until: float
     kind: str
     number: int
-    back: float = 0.0  # when what it hit was there again
+    back: float = 0.0  # when its target was available again
     note: str = ""
 
     @property
@@ -91,7 +91,7 @@ def plan(seconds: float, seed: int) -> list[Fault]:
 
 
 class Watcher(threading.Thread):
-    """Takes note of when each line came and of what each process uses, twenty times a second."""
+    """Records when each line was printed and what each process uses, twenty times a second."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -117,12 +117,12 @@ class Watcher(threading.Thread):
                     self.look(name, one, used[one])
 
     def stamp(self, one: Running) -> None:
-        """The time for each line that came since the last look."""
+        """Record the time of each line printed since the last look."""
         times = self.times[one]
         times += [time.monotonic()] * (len(one.out) - len(times))
 
     def look(self, name: str, one: Running, used: list[float]) -> None:
-        """Memory in MB, processor time in s, and the most of a core used within ten seconds."""
+        """Record memory in MB, processor time in s, and the busiest ten seconds."""
         with suppress(psutil.Error):
             memory = psutil.Process(one.process.pid).memory_info().rss / 1e6
             self.memory[name] = max(self.memory[name], memory)
@@ -133,7 +133,7 @@ class Watcher(threading.Thread):
 
 
 class Soak:
-    """A cluster, its producers and consumers, and what is done to them."""
+    """A cluster, its producers and consumers, and the faults."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -143,7 +143,7 @@ class Soak:
         self.consumers: list[Running] = []  # the two that run now
         self.former: list[Running] = []  # those that were killed or stopped
         self.killed: set[Running] = set()
-        self.paused: set[Running] = set()  # or cut off, for longer than the session of a consumer
+        self.paused: set[Running] = set()  # or cut off, for longer than a consumer's session
         self.movers: list[threading.Thread] = []
         self.wrong: list[str] = []
 
@@ -168,7 +168,7 @@ class Soak:
         return self.watcher.watch(f"consumer {number}", one)
 
     def go_through(self, faults: list[Fault], seconds: float) -> None:
-        """Begin and end each fault at its time, and see that nothing else ends meanwhile."""
+        """Begin and end each fault at its time; note every process that ends by itself."""
         start = time.monotonic()
         steps = [(fault.at, self.begin, fault) for fault in faults]
         steps += [(max(fault.until, fault.at + 0.01), self.end, fault) for fault in faults]
@@ -193,7 +193,7 @@ class Soak:
         one = self.hit(fault)
         if not one.alive:
             if not gave_up(one):
-                self.wrong.append(f"{fault.target} had ended by itself: {one}")
+                self.wrong.append(f"{fault.target} ended by itself: {one}")
         elif how == "killed":
             self.killed.add(one)
             one.kill()
@@ -203,7 +203,7 @@ class Soak:
             one.send(signal.SIGSTOP if how == "paused" else signal.SIGTERM)
 
     def hit(self, fault: Fault) -> Running:
-        """The process that a fault is about."""
+        """The process that a fault hits."""
         what, number = fault.kind.split()[0], fault.number
         if what == "zookeeper":
             return self.cluster.zookeeper
@@ -226,7 +226,7 @@ class Soak:
             self.watcher.watch("zookeeper", self.cluster.zookeeper)
 
     def replace_consumer(self, fault: Fault) -> None:
-        """Start another consumer in the place of one that was killed or stopped."""
+        """Start a consumer in place of one that was killed or stopped."""
         former = self.consumers[fault.number]
         if fault.kind == "consumer stopped":
             try:
@@ -250,7 +250,7 @@ class Soak:
         self.movers[-1].start()
 
     def bring_back(self, fault: Fault) -> None:
-        """Start a broker, and again if it gives up because ZooKeeper goes away meanwhile."""
+        """Start a broker, again if it gives up because ZooKeeper fails meanwhile."""
         for _ in range(3):
             self.cluster.start_kafka(fault.number)
             kafka = self.cluster.kafkas[fault.number]
@@ -263,7 +263,7 @@ class Soak:
         fault.back = time.monotonic()
 
     def move_leader(self, fault: Fault) -> None:
-        """Let another broker lead a partition, if those in charge can be reached just now."""
+        """Make another broker lead a partition, if the controller can be reached."""
         try:
             number = (self.cluster.leader(TOPIC, fault.number) + 1) % 3
             self.cluster.move_leader(TOPIC, fault.number, number)
@@ -271,12 +271,12 @@ class Soak:
             fault.note = f"not moved: {type(error).__name__}"
 
     def settle(self) -> None:
-        """Bring back what is away and wait until each number is printed."""
+        """Start what is down, wait until all replicas are in sync, and stop the producers."""
         for mover in self.movers:
             mover.join(60)
         for number, kafka in enumerate(self.cluster.kafkas):
             if not kafka.alive and not gave_up(kafka):
-                self.wrong.append(f"broker {number} had ended by itself: {kafka}")
+                self.wrong.append(f"broker {number} ended by itself: {kafka}")
         self.cluster.start()
         self.cluster.settled(TOPIC)
         for one in self.producers:
@@ -308,7 +308,7 @@ class Soak:
 
 
 def gave_up(kafka: Running) -> bool:
-    """Whether a broker ended because its session with ZooKeeper did while it started."""
+    """Whether a broker ended because its ZooKeeper session expired while it started."""
     return not kafka.alive and bool(kafka.find("fatal exception during startup"))
 
 
@@ -319,7 +319,7 @@ def wait_until(when: float) -> None:
 
 @dataclass
 class Report:
-    """What came of it: the counts, and all that should not be."""
+    """The outcome: counts, and everything that is wrong."""
 
     seed: int
     seconds: float
@@ -330,7 +330,7 @@ class Report:
     use: list[tuple[str, float, float, float]] = field(default_factory=list)
 
     def table(self) -> str:
-        """All of it as text."""
+        """The report as text."""
         lines = [f"seed {self.seed}, {self.seconds:.0f} s, {len(self.faults)} faults"]
         lines += [f"  {name:34} {value}" for name, value in self.counts.items()]
         lines += [f"  printed twice, {why:19} {count}" for why, count in self.twice.items()]
@@ -343,7 +343,7 @@ class Report:
 
 
 def soak(cluster: Cluster, seconds: float, seed: int | None, logs: Path) -> Report:
-    """Let numbers flow for so long through faults drawn by the seed, and count them all."""
+    """Run random faults, drawn by the seed, for so long, and account for every number."""
     seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
     report = Report(seed, seconds, plan(seconds, seed))
     run = Soak(cluster)
@@ -372,7 +372,7 @@ def soak(cluster: Cluster, seconds: float, seed: int | None, logs: Path) -> Repo
 
 
 def keep(run: Soak, report: Report, logs: Path) -> None:
-    """Leave behind what each process said, for whoever looks for the reason of something."""
+    """Keep the output of each process, to find the cause of an error."""
     with open(logs / "faults.txt", "w") as file:
         for fault in report.faults:
             file.write(f"{fault}\n")
@@ -404,9 +404,9 @@ def count(found: Account, report: Report) -> None:
 
 
 def count_twice(run: Soak, report: Report) -> None:
-    """Numbers printed twice by the reason, and the longest stretch of them."""
+    """Count the numbers printed twice by their cause, and the longest run of them."""
     first: dict[tuple[str, int], Running] = {}
-    stretches: Counter = Counter()  # one after the other, by why, key, by whom and where it begins
+    stretches: Counter = Counter()  # their lengths, by cause, key, both consumers and first number
     begins: dict[tuple, int] = {}
     lasts: dict[tuple, int] = {}
     lines = sorted(
@@ -427,25 +427,25 @@ def count_twice(run: Soak, report: Report) -> None:
             lasts[between] = pair[1]
             stretches[(*between, begins[between])] += 1
         first.setdefault(pair, one)
-    report.counts["printed twice, longest stretch"] = max(stretches.values(), default=0)
+    report.counts["printed twice, longest run"] = max(stretches.values(), default=0)
     for stretch, length in stretches.items():
         if stretch[0] == "unknown" or length > BATCH:
-            report.wrong.append(f"{length} printed twice (why, key, by whom, from): {stretch}")
+            report.wrong.append(f"{length} printed twice (cause, key, consumers, from): {stretch}")
 
 
 def reason(run: Soak, former: Running, latter: Running, when: float) -> str:
-    """Why a consumer printed at a moment what another, or itself, had printed before."""
+    """Why a consumer printed a number that it or another had printed before."""
     if former in run.killed and run.watcher.times[former][-1] < when:
         return "killed"
     if {former, latter} & run.paused or former.find("was reassigned before its last commit"):
-        return "thrown out"
+        return "reassigned"
     if former.find("could not be committed"):
         return "not committed"
     return "unknown"
 
 
 def count_gaps(run: Soak, report: Report, begun: float) -> None:
-    """The longest time without a new number, and how long each fault was felt after its end."""
+    """The longest gap without a new number, and how long recovery from each fault took."""
     times = {
         f"acknowledged {k}": run.watcher.times[one]
         for k, one in zip("AB", run.producers, strict=True)
@@ -471,7 +471,7 @@ def count_gaps(run: Soak, report: Report, begun: float) -> None:
 
 
 def recovery(fault: Fault, faults: list[Fault], times: dict, alone: bool) -> tuple[float, Fault]:
-    """Seconds from the end of a fault until numbers flow again, 0 if others were in the way."""
+    """Seconds from the end of a fault until numbers flow again; 0 if other faults overlapped."""
     back = fault.at if fault.kind == "consumer killed" else fault.back
     if not back:
         return 0, fault

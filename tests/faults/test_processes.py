@@ -13,7 +13,7 @@ from tests.support.session import goes_on
 
 pytestmark = pytest.mark.timeout(120)
 
-# Seconds after which Kafka has given up a member of the group that was killed, and some more.
+# Seconds until the session of a killed member expires and its partitions are reassigned.
 TAKEN_OVER = 12
 
 # Seconds within which a script ends.
@@ -48,7 +48,7 @@ def test_of_two_consumers_one_stands_by_and_takes_over_when_the_other_ends(sessi
     session.settle(*pair, twice_allowed=3 if end == "killed" else 0)
 
 
-def test_a_consumer_stopped_for_longer_than_its_session_goes_on(session):
+def test_a_consumer_paused_for_longer_than_its_session_goes_on(session):
     session.run("producer_a.py"), session.run("producer_b.py")
     short = {} if session.full else {"KAFKA_SESSION_TIMEOUT_MS": "6000"}
     consumer = session.run("consumer_c.py", **short)
@@ -65,7 +65,7 @@ def test_a_consumer_stopped_for_longer_than_its_session_goes_on(session):
     assert consumer.stop(seconds=END) == 0
 
 
-def test_a_consumer_whose_group_was_deleted_goes_on_where_it_was(session):
+def test_a_consumer_whose_group_was_deleted_resumes_where_it_was(session):
     write(session.servers, session.topic, 100)
     consumer = session.run("consumer_c.py", KAFKA_SESSION_TIMEOUT_MS="6000")
     consumer.said("A: 100")
@@ -106,7 +106,7 @@ def test_a_consumer_that_waits_for_one_held_up_to_join_the_group_waits_quietly(s
     second = session.run("consumer_c.py")
     second.said("Reading topic")
     with calm(second):
-        hold(25 if session.full else 13)  # longer than it waits for an answer
+        hold(25 if session.full else 13)  # longer than its request timeout
     assert len(second.err) == 1, second
     first.type(b"\x11")
     second.said("standing by|Reading partition", 5)

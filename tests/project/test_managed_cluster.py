@@ -38,7 +38,7 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture
 def runs() -> Iterator[Callable[[Running], Running]]:
-    """Kills with the test what it is given; in the end none of that has shown a secret."""
+    """Has a process killed with the test; in the end none of them has shown a secret."""
     started: list[Running] = []
 
     def runs(one: Running) -> Running:

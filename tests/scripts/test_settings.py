@@ -13,6 +13,8 @@ from tests.support.process import Running, eventually, script
 from tests.support.secured import SECRETS, SecuredBroker
 from tests.support.trio import SCRIPTS
 
+pytestmark = pytest.mark.timeout(150)  # with the start of the broker
+
 # Three seconds on a machine that has nothing else to do.
 SOON = 4
 

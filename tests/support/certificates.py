@@ -1,4 +1,4 @@
-"""Keys and certificates that live as long as a test: an authority and whom it vouches for."""
+"""Keys and certificates that live as long as a test: an authority and what it signs."""
 
 from __future__ import annotations
 

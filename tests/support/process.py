@@ -1,4 +1,4 @@
-"""Real processes: the scripts of the project as a person runs them, and what waits for them."""
+"""Processes for the tests: the scripts as a person runs them, and how to wait for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends what the tests left running, however they ended: `reaper.py MARK`.
+"""Kills what the tests left running, however they ended: `reaper.py MARK`.
 
 Everything that the tests start carries the mark in its environment. The tests hold the other end
 of standard input, which ends with them even if they are killed.
@@ -12,7 +12,7 @@ import psutil
 
 
 def main(mark: str) -> None:
-    """Wait for the end of standard input, then end each process that carries the mark."""
+    """Wait for the end of standard input, then kill each process that carries the mark."""
     sys.stdin.read()
     for process in psutil.process_iter():
         with suppress(psutil.Error):
