@@ -24,7 +24,7 @@ MEANINGS = (
     ("CreateTopics", f"{NO_TOPIC}: ask for the topic, or for the ACL Create on it", True),
     ("TopicAuthorization", f"{DENIED} Write (a producer) or Read (a consumer) on {NAME}", True),
     ("InvalidTopic", f"Kafka allows no topic of the name {NAME}: see KAFKA_TOPIC", True),
-    ("GroupAuthorization", f"{DENIED} Read on the consumer's group, see KAFKA_GROUP_ID", True),
+    ("GroupAuthorization", f"{DENIED} Read on the group of the consumer, see KAFKA_GROUP_ID", True),
     # For a user who may write to no topic; Kafka before 2.8 asks for IdempotentWrite, too.
     ("ClusterAuthorization", f"{DENIED} Write on {NAME}", True),
     ("SaslAuthenticationFailed", "it refuses this user and password (KAFKA_SASL_PLAIN_…)", True),
