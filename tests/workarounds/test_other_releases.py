@@ -4,12 +4,11 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
-import kafka
 import pytest
 
-from client import workarounds
 from tests.support.process import PROJECT, Running, script
 
 
@@ -30,7 +29,9 @@ def run_on(broker, topic, tmp_path) -> Iterator[Callable[..., Running]]:
 def copy_of_kafka(directory: Path, release: str) -> Path:
     """The installed kafka-python under the name of another release."""
     package = directory / "kafka"
-    shutil.copytree(Path(kafka.__file__).parent, package, ignore=shutil.ignore_patterns("*.pyc"))
+    shutil.copytree(
+        Path(find_spec("kafka").origin).parent, package, ignore=shutil.ignore_patterns("*.pyc")
+    )
     (package / "version.py").write_text(f"__version__ = '{release}'\n")
     return package
 
@@ -67,5 +68,5 @@ def test_another_release_is_used_as_it_is_and_one_line_says_so(run_on, tmp_path,
     c.said("A: 2")
     for one in (a, c):
         assert one.stop() == 0, one
-        assert one.err[0] == f"kafka-python is 3.1.0: {workarounds.ONLY_FOR}."
+        assert re.match(r"kafka-python is 3\.1\.0: the workarounds .* are left out\.$", one.err[0])
         assert not any("kafka-python" in line for line in one.err[1:]), one
