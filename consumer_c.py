@@ -8,7 +8,6 @@ from kafka_utils import (
     ConsumerRecord,
     KafkaConsumer,
     KafkaError,
-    KafkaTimeoutError,
     Progress,
     close_kafka_consumer,
     commit,
@@ -27,7 +26,8 @@ from kafka_utils import (
 def consume() -> None:
     """Print the numbers of the topic until stopped (Ctrl-C, SIGTERM, SIGHUP).
 
-    Raises SystemExit(1) if a number could not be printed, or one that was could not be committed.
+    Exits with status 1 over an error of Kafka or of the output, or if the last numbers could not be
+    committed; with 0 if the reader of the output went away.
     """
     stop_on_signals()
     try:
@@ -48,22 +48,22 @@ def consume() -> None:
 def read_messages(consumer: KafkaConsumer) -> None:
     """Poll for records, print those that are numbers, then commit, until stopped.
 
-    Killed between print and commit, it prints the last numbers again, rather than never. Raises
-    OSError of the output, and KafkaError where waiting cannot help.
+    If it is killed after printing and before committing, the next run prints those numbers again:
+    none is lost. Raises OSError of the output, and KafkaError that retrying cannot fix.
     """
     progress, skipped = Progress(consumer), 0
     while not stop.is_set():
         for partition, records in poll(consumer, progress).items():
             lines = [to_line(record) for record in records]
             print_lines([line for line in lines if line])
-            progress.delivered(partition, next_offset=records[-1].offset + 1)
+            progress.mark_delivered(partition, next_offset=records[-1].offset + 1)
             commit(consumer, progress)
             skipped += lines.count("")
     if skipped:
         notify(f"{skipped} skipped: not a number.")
     commit(consumer, progress)
     if progress.uncommitted:
-        raise KafkaTimeoutError("the last numbers could not be committed and will be redelivered")
+        raise SystemExit("The last numbers could not be committed and will be redelivered.")
 
 
 def to_line(record: ConsumerRecord) -> str:

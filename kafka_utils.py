@@ -1,4 +1,4 @@
-"""What producers and consumers share: connecting, closing, and the batches that are read."""
+"""What the scripts call: connect, close, poll, commit; and what they need of client/."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ try:
         print_lines,
         printable,
     )
-    from client.progress import OUT_OF_RANGE, Progress
+    from client.progress import NO_USABLE_OFFSET, Progress
     from client.settings import TOPIC
     from client.stopping import stop, stop_on_signals
 except ImportError as error:
@@ -42,7 +42,7 @@ REBALANCED = (
 def connect_kafka_producer() -> KafkaProducer:
     """A producer that is connected to a Kafka that has the topic; waits as long as that takes.
 
-    Raises KeyboardInterrupt if `stop` is set meanwhile, and SystemExit where waiting cannot help.
+    Raises KeyboardInterrupt if `stop` is set meanwhile, and SystemExit where retrying cannot help.
     """
     # An outage must not cost a number, however long it lasts: no time limit on delivery.
     options = {"acks": "all", "enable_idempotence": True, "delivery_timeout_ms": float("inf")}
@@ -60,21 +60,21 @@ def connect_kafka_consumer() -> KafkaConsumer:
     """A consumer of the topic that is connected; waits as long as that takes.
 
     Its group is KAFKA_GROUP_ID, or `consumer_c`; empty stands for no group. It commits nothing
-    by itself. Raises KeyboardInterrupt if `stop` is set meanwhile, and SystemExit where waiting
+    by itself. Raises KeyboardInterrupt if `stop` is set meanwhile, and SystemExit where retrying
     cannot help.
     """
     group = os.environ.get("KAFKA_GROUP_ID", "consumer_c") or None
-    # Where there is no offset we want to hear of it: Progress resumes at the right one.
+    # A missing offset raises an error, and Progress decides where to resume.
     options = {"group_id": group, "auto_offset_reset": "none", "enable_auto_commit": False}
-    # So long after it was killed its partitions go to another member of the group, ...
+    # After this time the partitions of a dead consumer are reassigned.
     options |= {"session_timeout_ms": 10_000, "heartbeat_interval_ms": 1_000}
-    # ... or after it could not print for so long; a request to join that the network has lost is
-    # sent again five seconds later.
+    # A consumer that cannot print for so long leaves its group. A request to join that was lost in
+    # the network is sent again five seconds after this time.
     options |= {"max_poll_interval_ms": 30_000}
-    # Each batch waits for its commit; the 500 that are usual make a backlog wait too often.
-    # A fetch that waits at a partition with nothing in it holds up the others of that broker.
+    # Each batch waits for its commit: with the default of 500 a backlog would wait too often.
+    # A fetch that waits for new records in one partition delays the others of that broker.
     options |= {"max_poll_records": 5_000, "fetch_max_wait_ms": 250}
-    options |= {"isolation_level": "read_committed"}
+    options |= {"isolation_level": "read_committed"}  # no numbers of aborted transactions
     consumer = connect(KafkaConsumer, KafkaConsumer.partitions_for_topic, TOPIC, **options)
     name = f'as group "{group}"' if group else "without a group: everything, every time"
     notify(f'Reading topic "{TOPIC}" {name}.')
@@ -88,27 +88,28 @@ def close_kafka_consumer(consumer: KafkaConsumer) -> None:
 
 
 def poll(consumer: KafkaConsumer, progress: Progress) -> dict[TopicPartition, list[ConsumerRecord]]:
-    """The next records of each partition, none of them delivered before; often there are none.
+    """The next records of each partition; often there are none.
 
-    Waits for them at most POLL_INTERVAL seconds. Raises KafkaError where waiting cannot help.
+    Waits for them at most POLL_INTERVAL seconds. Raises KafkaError that retrying cannot fix.
     """
     batches = {}
     try:
         if progress.rebalanced:
-            progress.settle()
+            progress.restore_positions()
         commit(consumer, progress)
-        # What cannot be committed must not grow: only one batch may be delivered a second time.
-        consumer.pause(*(progress.uncommitted & consumer.assignment()))
-        consumer.resume(*(consumer.paused() - progress.uncommitted))
+        if progress.uncommitted:  # only what one poll() returned may be delivered a second time
+            consumer.pause(*consumer.assignment())
+        else:
+            consumer.resume(*consumer.paused())
         batches = consumer.poll(timeout_ms=int(POLL_INTERVAL * 1000))
         progress.announce(batches)
-    except OUT_OF_RANGE as error:
-        progress.reposition(error)
+    except NO_USABLE_OFFSET as error:
+        progress.recover_offset(error)
     except KafkaError as error:
         if not is_transient(error):
             raise
         stop.wait(POLL_INTERVAL)
-    if progress.rebalanced:  # these may be from an old position: they come again from the right one
+    if progress.rebalanced:  # put them back: restore_positions() comes first
         for partition, records in batches.items():
             consumer.seek(partition, records[0].offset)
         return {}
@@ -118,19 +119,22 @@ def poll(consumer: KafkaConsumer, progress: Progress) -> dict[TopicPartition, li
 def commit(consumer: KafkaConsumer, progress: Progress) -> None:
     """Commit what was delivered; what cannot be committed now stays in `progress.uncommitted`.
 
-    Takes at most 2 seconds, or 0.5 once `stop` is set. Raises KafkaError where waiting cannot help.
+    Takes at most 2 seconds, or 0.5 once `stop` is set. Raises KafkaError that retrying cannot fix.
     """
+    if progress.rebalanced:  # another member may have committed more meanwhile
+        return
     if not consumer.config["group_id"]:
         progress.uncommitted.clear()
-    # What was reassigned belongs to another member: its offset must not be moved back.
-    partitions = progress.uncommitted & consumer.assignment()
-    if not partitions:
+    if not progress.uncommitted:
         return
-    offsets = {one: OffsetAndMetadata(progress.next_offset[one], "", -1) for one in partitions}
+    offsets = {
+        partition: OffsetAndMetadata(progress.next_offset[partition], "", -1)
+        for partition in progress.uncommitted
+    }
     try:
         consumer.commit(offsets, timeout_ms=500 if stop.is_set() else 2_000)
     except KafkaError as error:
         if is_transient(error) or isinstance(error, REBALANCED):
             return
         raise
-    progress.uncommitted -= partitions
+    progress.uncommitted.clear()

@@ -23,7 +23,7 @@ from kafka_utils import (
 )
 
 IN_FLIGHT_LIMIT = 10_000  # unacknowledged numbers; the next one waits
-LAST_WAIT = 4  # seconds that the broker gets to acknowledge the last numbers
+LAST_WAIT = 4  # seconds to wait at the end for the last acknowledgements
 TOLERANCE = 0.1  # seconds by which a number may be late; a quarter of sleep_time if that is more
 
 
@@ -45,6 +45,7 @@ def produce(sleep_time: float = 1, even: bool = True, key: str | None = None) ->
     except KeyboardInterrupt:
         return notify("Interrupted!")
     first = number = 0 if even else 1
+    status = 0
     pending: deque = deque()  # numbers that are not acknowledged, each with its future
     try:
         for due in due_times(sleep_time):
@@ -52,7 +53,7 @@ def produce(sleep_time: float = 1, even: bool = True, key: str | None = None) ->
             if stop.is_set():
                 break
             if sleep_time and time.monotonic() - due > max(TOLERANCE, sleep_time / 4):
-                continue  # held up or asleep: the number is sent at the next time
+                continue  # too late, after a pause: the number is sent at the next time
             with suppress(KafkaTimeoutError, *TRANSIENT):  # the topic is missing just now
                 future = producer.send(TOPIC, key=key.encode(), value=str(number).encode())
                 pending.append((number, future))
@@ -62,7 +63,8 @@ def produce(sleep_time: float = 1, even: bool = True, key: str | None = None) ->
         while pending and time.monotonic() < deadline:
             report_acknowledged(key, pending, POLL_INTERVAL)
     except KafkaError as error:
-        refused = pending[0][0] if pending else number  # the latter by send() itself
+        refused = pending[0][0] if pending and pending[0][1].failed() else number
+        status = 1
         notify(f"Number {refused} was not accepted: {describe(error)[0]}.")
     except OSError as error:
         end_without_output(error)
@@ -70,13 +72,15 @@ def produce(sleep_time: float = 1, even: bool = True, key: str | None = None) ->
         close_kafka_producer(producer)
         sent = (number - first) // 2
         notify(f"{key}: {sent} sent, {sent - len(pending)} acknowledged.")
-    if pending:
-        first, last = pending[0][0], pending[-1][0]
-        raise SystemExit(f"{len(pending)} unacknowledged (may be stored): {first} to {last}.")
+        if pending:
+            lost = f"{pending[0][0]} to {pending[-1][0]}"
+            notify(f"{len(pending)} unacknowledged (may be stored): {lost}.")
+    if pending or status:
+        raise SystemExit(1)
 
 
 def due_times(interval: float) -> Iterator[float]:
-    """Times on the monotonic clock `interval` seconds apart, without those that are long past."""
+    """Times on the monotonic clock `interval` seconds apart, without those that were missed."""
     start, k = time.monotonic(), 0
     while True:
         yield start + k * interval
@@ -99,7 +103,7 @@ def wait_until(due: float, key: str, pending: deque) -> None:
 
 
 def report_acknowledged(key: str, pending: deque, timeout: float) -> None:
-    """Print the numbers that are acknowledged; wait for the first of them at most `timeout` s.
+    """Print the numbers that are acknowledged; wait for the oldest at most `timeout` seconds.
 
     Raises the error of a number that will never be acknowledged, and OSError of the output.
     """

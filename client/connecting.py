@@ -15,7 +15,7 @@ from client.outages import report
 from client.settings import TOPIC, read_settings
 from client.stopping import stop
 
-# Seconds between two looks at `stop` while waiting for something else.
+# Seconds after which whoever waits looks at `stop` again.
 POLL_INTERVAL = 0.2
 
 # What a cluster answers that cannot create a topic yet: it has too few brokers for the replicas,
@@ -31,10 +31,10 @@ def connect(
     """A connected client of a kafka-python class that knows the partitions of the topic.
 
     `partitions` is the method of the class that asks for them. Waits for a broker and the topic.
-    Raises KeyboardInterrupt if `stop` is set meanwhile, and SystemExit where waiting cannot help.
+    Raises KeyboardInterrupt if `stop` is set meanwhile, and SystemExit where retrying cannot help.
     """
-    # A quarter of a second between two attempts, so that a broker that is back is noticed at once,
-    # and six until a request counts as lost in the network.
+    # Connect again every 250 ms, so that a broker that is back is noticed at once; give up a
+    # request after six seconds.
     options |= {"reconnect_backoff_max_ms": 250, "request_timeout_ms": 6_000}
     options |= read_settings() | {"bootstrap_timeout_ms": None}
     if not workarounds.apply():
@@ -48,9 +48,9 @@ def connect(
                 with KafkaAdminClient(**known_to(KafkaAdminClient, options)) as admin:
                     ensure_topic(admin)
                 made = client(*topics, **known_to(client, options))
-                # Not known now, they would make the first number late, or the group assign none.
+                # Without them the first number would be late, and the group might assign none.
                 while not stop.is_set():
-                    with suppress(errors.KafkaTimeoutError):
+                    with suppress(errors.RetriableError):
                         if partitions(made, TOPIC):
                             return outcome.put(made)
                     stop.wait(POLL_INTERVAL)
@@ -64,6 +64,7 @@ def connect(
     while not stop.is_set():
         with suppress(queue.Empty):
             result = outcome.get(timeout=POLL_INTERVAL)
+            report.outcome = None
             if isinstance(result, SystemExit):
                 raise result
             return result

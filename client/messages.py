@@ -10,7 +10,7 @@ from kafka.errors import KafkaError
 
 from client.settings import TOPIC
 
-# Transient, although kafka-python does not call them so: a connection on which something else than
+# Transient, although kafka-python does not call them so: a connection on which something other than
 # Kafka answered, and a broker that creates a topic while it does not know yet that it is there.
 TRANSIENT = (errors.KafkaProtocolError, errors.InvalidReplicationFactorError)
 
@@ -19,7 +19,7 @@ NO_TOPIC = f"there is no topic {NAME}, and Kafka does not let us create it"
 DENIED = "access denied: ask for the ACL"
 CLOSED = "it closed the connection: not ready yet, or see KAFKA_SECURITY_PROTOCOL"
 
-# Part of an error's name or text, what it means, and whether it is final: waiting cannot help.
+# Part of an error's name or text, what it means, and whether retrying cannot help.
 MEANINGS = (
     ("CreateTopics", f"{NO_TOPIC}: ask for the topic, or for the ACL Create on it", True),
     ("TopicAuthorization", f"{DENIED} Write (a producer) or Read (a consumer) on {NAME}", True),
@@ -49,12 +49,12 @@ MEANINGS = (
 
 
 def describe(error: Exception) -> tuple[str, bool]:
-    """What went wrong, in a few words for a person, and whether waiting cannot help."""
+    """What went wrong, in a few words for a person, and whether retrying cannot help."""
     text = f"{type(error).__name__}: {error}"
     for sign, meaning, final in MEANINGS:
         if sign in text:
             return meaning, final
-    # An error that kafka-python did not wrap in one of its own comes from a setting.
+    # Any other error than kafka-python's own comes from a setting.
     return (str(error), False) if isinstance(error, KafkaError) else (text, True)
 
 
@@ -76,7 +76,7 @@ def print_lines(lines: list[str]) -> None:
 
 
 def end_without_output(error: OSError) -> None:
-    """Raise SystemExit with the reason why standard output is gone; nothing if a reader left."""
+    """Raise SystemExit with the reason why standard output is gone; return if its reader left."""
     # Python flushes standard output once more at its end, and would complain.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not isinstance(error, BrokenPipeError):
@@ -85,7 +85,7 @@ def end_without_output(error: OSError) -> None:
 
 @lru_cache(maxsize=16)
 def printable(raw: bytes) -> str:
-    """UTF-8 as text that cannot break the line or the terminal: the rest as escapes."""
+    """UTF-8 as text on one line that any terminal can show: everything else as escapes."""
     text = raw.decode("utf-8", "backslashreplace")
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     encoding = sys.stdout.encoding or "utf-8"  # which may lack some letters

@@ -20,11 +20,11 @@ class ConnectionReport(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.addresses: dict[object, str] = {}  # by the number of the broker
+        self.addresses: dict[object, str] = {}  # by kafka-python's name for the broker
         self.connected: set[str] = set()
         self.lost: set[str] = set()
         self.awaited: dict[str, str] = {}
-        self.outcome: queue.SimpleQueue = queue.SimpleQueue()
+        self.outcome: queue.SimpleQueue | None = None  # of whoever is connecting
 
     def listen(self) -> None:
         """Receive what kafka-python logs of its connections from now on."""
@@ -38,7 +38,7 @@ class ConnectionReport(logging.Handler):
             case "Initializing connection for node_id %s at %s:%s (rack=%s)", (node, host, port, _):
                 self.addresses[node] = f"{host}:{port}"
             case "%s: Connected", (connection,):
-                later = threading.Timer(STABLE_AFTER, self.made, [connection])
+                later = threading.Timer(STABLE_AFTER, self.stable, [connection])
                 later.daemon = True
                 later.start()
             case "%s: Connection lost: %s", (connection, error) if str(error):  # else we closed it
@@ -52,16 +52,16 @@ class ConnectionReport(logging.Handler):
         if server in self.connected:
             self.connected.remove(server)
             self.lost.add(server)
-            told = reason.partition(":")[0]  # without the hint at a setting: these settings worked
+            told = reason.partition(":")[0]  # without the hint: these settings worked
             notify(f"Connection to {server} lost: {told}. Trying until it is back.")
-        elif final:
+        elif final and self.outcome:
             self.outcome.put(SystemExit(f"Kafka at {server} cannot be used: {reason}."))
         elif self.awaited.get(server) != reason:
             self.awaited[server] = reason
             servers = ", ".join(f"{name} ({why})" for name, why in self.awaited.items())
             notify(f"Waiting for Kafka at {servers}.")
 
-    def made(self, connection: object) -> None:
+    def stable(self, connection: object) -> None:
         """Say that a server is back if its connection still stands."""
         if not connection.connected:
             return

@@ -8,8 +8,8 @@ from kafka.errors import KafkaError
 from client.messages import notify
 from client.settings import TOPIC
 
-# Raised where the group has no offset of a partition, or one that the partition does not have.
-OUT_OF_RANGE = (
+# The group has committed no offset of a partition, or the partition no longer has that offset.
+NO_USABLE_OFFSET = (
     errors.NoOffsetForPartitionError,
     errors.OffsetOutOfRangeError,
     errors.LogTruncationError,
@@ -28,26 +28,26 @@ class Progress(ConsumerRebalanceListener):
         consumer.subscribe([TOPIC], listener=self)
 
     def on_partitions_revoked(self, revoked: object) -> None:
-        """Nothing: what was delivered was committed before, or will be if they come back."""
+        """Nothing to do: restore_positions() says what was lost, once the rebalance is over."""
 
     def on_partitions_assigned(self, assigned: object) -> None:
-        """Remember to settle the positions; no call to Kafka may be made from in here."""
+        """Remember that positions are to be restored: here a call to Kafka would deadlock."""
         self.rebalanced = True
 
-    def delivered(self, partition: TopicPartition, next_offset: int) -> None:
-        """Count all before an offset as delivered, and to be committed."""
+    def mark_delivered(self, partition: TopicPartition, next_offset: int) -> None:
+        """Count all before an offset as delivered, but not yet committed."""
         self.next_offset[partition] = next_offset
         self.uncommitted.add(partition)
 
     def forget(self, partition: TopicPartition) -> bool:
-        """Start anew with a partition; whether some of it was uncommitted."""
+        """Drop what is known of a partition; whether some of it was uncommitted."""
         self.next_offset.pop(partition, None)
         uncommitted = partition in self.uncommitted
         self.uncommitted.discard(partition)
         return uncommitted
 
-    def settle(self) -> None:
-        """After a rebalance, resume each partition after what was delivered or committed last.
+    def restore_positions(self) -> None:
+        """After a rebalance, resume each partition at the later of delivered and committed offset.
 
         Another member may have read on meanwhile, and kafka-python keeps the old position of a
         partition that comes back. Raises KafkaError where Kafka does not say what was committed.
@@ -64,10 +64,12 @@ class Progress(ConsumerRebalanceListener):
             if resume_at:
                 self.next_offset[partition] = resume_at
                 self.consumer.seek(partition, resume_at)
-            if resume_at == committed:
+            if resume_at > committed:
+                self.uncommitted.add(partition)
+            else:
                 self.uncommitted.discard(partition)
         if not assigned:
-            notify("No partition is left for this member of the group: standing by to take over.")
+            notify("No partition is assigned to this consumer: standing by to take over.")
         self.announced &= assigned
         self.rebalanced = False
 
@@ -76,17 +78,17 @@ class Progress(ConsumerRebalanceListener):
         for partition in sorted(self.consumer.assignment() - self.announced):
             start = batches[partition][0].offset if partition in batches else None
             if start is None:
-                with suppress(KafkaError):  # not known yet: at the next look
+                with suppress(KafkaError):  # not known yet: tried again at the next poll
                     start = self.consumer.position(partition, timeout_ms=100)
             if start is not None and not self.rebalanced:
                 notify(f"Reading partition {partition.partition} from offset {start}.")
                 self.announced.add(partition)
 
-    def reposition(self, error: KafkaError) -> None:
-        """Resume what is OUT_OF_RANGE after what was delivered last, else at the earliest offset.
+    def recover_offset(self, error: KafkaError) -> None:
+        """Resume where an error of NO_USABLE_OFFSET says that there is no position.
 
-        What was delivered counts where only the group has lost its offset. After a rebalance
-        settle() is still to come, and decides.
+        Without a committed offset that is after what was delivered, else at the earliest offset;
+        out of range, at the earliest. After a rebalance restore_positions() decides first.
         """
         if self.rebalanced:
             return
@@ -95,6 +97,7 @@ class Progress(ConsumerRebalanceListener):
         for partition in list(error.divergent_offsets if truncated else error.args[0]):
             if no_offset and partition in self.next_offset:
                 self.consumer.seek(partition, self.next_offset[partition])
+                self.uncommitted.add(partition)
                 continue
             if not no_offset:
                 number = partition.partition

@@ -2,6 +2,7 @@
 
 import ssl
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -34,7 +35,7 @@ def check_security(options: dict) -> None:
 
 
 def tls_context(options: dict) -> ssl.SSLContext:
-    """What the options of TLS say, their files read once: kafka-python would at each attempt."""
+    """What the options of TLS say; kafka-python would read their files for each connection."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = options.get("ssl_check_hostname", True)
@@ -42,17 +43,21 @@ def tls_context(options: dict) -> ssl.SSLContext:
         context.load_default_certs()
     if "ssl_crlfile" in options:
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
-    own = {"ssl_certfile": None, "ssl_keyfile": None, "ssl_password": ""}  # None would ask for one
-    load = {("ssl_cafile",): context.load_verify_locations, tuple(own): context.load_cert_chain}
-    load[("ssl_crlfile",)] = context.load_verify_locations
-    for names, use in load.items():
-        if names[0] not in options:
-            continue
-        try:
-            use(*(options.get(name, own.get(name)) for name in names))
-        except OSError as error:
-            given = " or ".join(variable(name) for name in names if name in options)
-            pem = "no PEM in it, or key, certificate and password do not match"
-            reason = pem if isinstance(error, ssl.SSLError) else error.strerror
-            sys.exit(f"{given} cannot be used: {reason}.")
+    load(context.load_verify_locations, options, "ssl_cafile")
+    options = {"ssl_keyfile": None, "ssl_password": ""} | options  # no password: OpenSSL would ask
+    load(context.load_cert_chain, options, "ssl_certfile", "ssl_keyfile", "ssl_password")
+    load(context.load_verify_locations, options, "ssl_crlfile")
     return context
+
+
+def load(use: Callable[..., None], options: dict, *names: str) -> None:
+    """Load the files of some options, if the first is set; SystemExit names them if that fails."""
+    if names[0] not in options:
+        return
+    try:
+        use(*(options[name] for name in names))
+    except OSError as error:
+        given = " or ".join(variable(name) for name in names if options[name])
+        pem = "no PEM in it, or key, certificate and password do not match"
+        reason = pem if isinstance(error, ssl.SSLError) else error.strerror
+        sys.exit(f"{given} cannot be used: {reason}.")

@@ -72,7 +72,7 @@ def read_settings() -> dict[str, object]:
 
 
 def is_option(name: str, option: str) -> bool:
-    """Whether a variable sets an option; SystemExit where it must not, or was meant for another."""
+    """Whether a variable sets an option; SystemExit if it must not be set, or looks misspelt."""
     for refused, reason in REFUSED.items():
         if re.fullmatch(refused, option):
             sys.exit(f"{name} cannot be set: {reason}.")

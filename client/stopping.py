@@ -36,7 +36,7 @@ class StopFlag:
         return self.set_at is not None
 
     def wait(self, timeout: float) -> bool:
-        """Whether the flag is set within `timeout` seconds."""
+        """Wait at most `timeout` seconds; whether the flag is set."""
         with self.condition:
             return self.condition.wait_for(self.is_set, timeout)
 
@@ -61,7 +61,7 @@ def stop_on_signals() -> None:
 
 
 def on_signal(number: int, _frame: object) -> None:
-    """Set `stop`; end the process with status 1 at a second Ctrl-C."""
+    """Set `stop`; end the process with status 1 at a Ctrl-C while it is set."""
     again = stop.set_at is not None and time.monotonic() > stop.set_at + SAME_SIGNAL
     if number == signal.SIGINT and again:
         os._exit(1)

@@ -1,6 +1,6 @@
 """Faults of kafka-python 3.0.12 that neither a setting nor a public call avoids, one a file.
 
-Each file replaces one method and imports nothing of this project. To drop a workaround, delete its
+Each file patches one fault and imports nothing of this project. To drop a workaround, delete its
 file and its test in tests/workarounds/, which fails once the fault is gone.
 """
 

@@ -2,7 +2,8 @@
 
 3.0.12: net/manager.py:256 resets the back-off after initialize(), which has swallowed its error.
 The development branch has the same fault.
-See it: put a listener that closes each connection at once in the place of the broker, and run top.
+To reproduce: put a listener that closes each connection at once in the place of the broker, and run
+top.
 """
 
 from kafka.net.manager import KafkaConnectionManager
@@ -13,7 +14,7 @@ original = KafkaConnectionManager._connect
 
 
 async def _connect(self, node, conn, reset_backoff_on_connect=True, timeout_at=None):
-    """As before, but only a connection that lasts resets the back-off, and a lost one raises it."""
+    """As before, but only a connection that lasts resets the back-off; a lost one increases it."""
     conn.close_future.add_errback(lambda _: self.update_backoff(node.node_id))
     await original(self, node, conn, reset_backoff_on_connect=False, timeout_at=timeout_at)
 

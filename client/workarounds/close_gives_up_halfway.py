@@ -2,7 +2,7 @@
 
 3.0.12: producer/kafka.py:695 flushes first and raises before anything is closed; __del__() does the
 same again. The development branch has the same fault.
-See it: stop the broker, send(), close(timeout=1), and end the program.
+To reproduce: stop the broker, send(), close(timeout=1), and end the program.
 """
 
 from kafka import KafkaProducer

@@ -2,7 +2,7 @@
 
 3.0.12: coordinator/base.py:341 asks for the coordinator again without a pause until the cluster
 has noticed that it is dead. The development branch does the same.
-See it: kill the coordinator of a group on a cluster of three brokers, and run top.
+To reproduce: kill the coordinator of a group on a cluster of three brokers, and run top.
 """
 
 import time
@@ -15,7 +15,7 @@ original = BaseCoordinator._send_group_coordinator_request
 
 
 async def _send_group_coordinator_request(self):
-    """As before, but not sooner than so long after the last time."""
+    """As before, but at most once in PAUSE seconds."""
     last = getattr(self, "last_lookup", 0.0)
     await self._net.sleep(max(last + PAUSE - time.monotonic(), 0))
     self.last_lookup = time.monotonic()

@@ -2,7 +2,7 @@
 
 3.0.12: net/transport.py:418 waits for the socket without a time limit. The development branch has
 the same fault, in net/selector.py.
-See it: KAFKA_SECURITY_PROTOCOL=SSL with `nc -lk PORT` in the place of the broker.
+To reproduce: KAFKA_SECURITY_PROTOCOL=SSL with `nc -lk PORT` in the place of the broker.
 """
 
 import ssl

@@ -3,7 +3,7 @@
 3.0.12: coordinator/consumer.py:590 does not need a rejoin any more once the metadata look as
 before, though the join is still under way: nobody takes its answer. The development branch does
 the same.
-See it: delete and create the topic while another member of the group is paused (kill -STOP).
+To reproduce: delete and create the topic while another member of the group is paused (kill -STOP).
 """
 
 from kafka.coordinator.consumer import ConsumerCoordinator

@@ -2,14 +2,14 @@
 
 3.0.12: net/transport.py:93 drops what was received together with the end of a connection. The
 development branch has the same fault, in net/selector.py.
-See it: log in with a wrong password; the first error is "socket disconnected".
+To reproduce: log in with a wrong password; the first error is "socket disconnected".
 """
 
 from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 
 
 def to_the_end(original):
-    """A _sock_recv() that keeps the end for the next call where there are data before it."""
+    """A _sock_recv() that returns the data now, and the end at the next call."""
 
     def _sock_recv(self):
         data, error = original(self)

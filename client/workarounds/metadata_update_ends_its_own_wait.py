@@ -2,7 +2,8 @@
 
 3.0.12: producer/sender.py:199 requests new metadata at each look, and cluster.py:421 wakes up the
 loop that waits before it may ask again. The development branch has the same fault.
-See it: kill the only replica of a partition under a producer, on a cluster of several brokers.
+To reproduce: kill the only replica of a partition under a producer, on a cluster of several
+brokers.
 """
 
 from kafka.cluster import ClusterMetadata
@@ -11,7 +12,7 @@ original = ClusterMetadata.request_update
 
 
 def request_update(self):
-    """As before, but an update that is requested and still to come is not requested once more."""
+    """As before, but not again while an update is pending."""
     requested = self._future
     if requested and not requested.is_done and self.need_update:
         return requested

@@ -2,7 +2,7 @@
 
 3.0.12: coordinator/heartbeat.py:60 tells poll() to come back at once while a heartbeat is overdue,
 and one that is under way is overdue after its interval. The development branch does the same.
-See it: drop all packets between a consumer and its broker, and run top.
+To reproduce: drop all packets between a consumer and its broker, and run top.
 """
 
 from kafka.coordinator.consumer import ConsumerCoordinator

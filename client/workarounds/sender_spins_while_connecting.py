@@ -2,7 +2,8 @@
 
 3.0.12: producer/sender.py:207 takes the delay of connection_delay(), which is in seconds, for
 milliseconds, and it is zero while connecting. The development branch has the same fault.
-See it: pause a broker (kill -STOP) under a producer with an unacknowledged number, and run top.
+To reproduce: pause a broker (kill -STOP) under a producer with an unacknowledged number, and run
+top.
 """
 
 from kafka.net.compat import KafkaNetClient

@@ -2,7 +2,7 @@
 
 3.0.12: net/manager.py:27 knows these limits, but no client has them as options. Mended on the
 development branch.
-See it: drop all packets to the broker, start a producer, and wait for the first sentence.
+To reproduce: drop all packets to the broker, start a producer, and wait for the first sentence.
 """
 
 from kafka.net.manager import KafkaConnectionManager

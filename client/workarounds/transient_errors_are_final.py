@@ -3,7 +3,8 @@
 3.0.12: producer/transaction_manager.py:857 sends its first request again after a lost connection
 only, and producer/sender.py gives up a batch over an answer that is not Kafka's. With either, all
 numbers are lost. The development branch does the same.
-See it: drop all packets from a producer's first request on, for longer than request_timeout_ms.
+To reproduce: drop all packets from a producer's first request on, for longer than
+request_timeout_ms.
 """
 
 from kafka.errors import KafkaConnectionError, KafkaProtocolError, RetriableError
@@ -14,7 +15,7 @@ original = KafkaNetClient.send
 
 
 def send(self, node_id, request, **options):
-    """As before, but every transient error is told as a lost connection."""
+    """As before, but every transient error is reported as a lost connection."""
     answer = Future()
 
     def fail(error):
