@@ -71,9 +71,9 @@ def test_a_request_without_an_answer_stops_nobody_and_costs_no_number(start, pro
 def test_a_consumer_that_cannot_commit_prints_one_batch_and_costs_no_number(start, proxy, full):
     trio = start("commit")
     (consumer,) = trio.consumers
-    eventually(lambda: {line[0] for line in consumer.out} == {"A", "B"}, 20, consumer)
+    eventually(lambda: consumer.out, 20, consumer)
     hold(2)
-    printed = len(consumer.out)  # a batch of each partition
+    printed = len(consumer.out)  # what one poll() returned
     with calm(*trio.all):
         hold(30 if full else 4)
     assert len(consumer.out) == printed, consumer

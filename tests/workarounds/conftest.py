@@ -53,3 +53,18 @@ def busy() -> Callable[..., list[bool]]:
             return list(pool.map(one_is_busy, scripts, [seconds] * len(scripts)))
 
     return busy
+
+
+@pytest.fixture
+def only_one_spins(pair, proxy, busy) -> Callable[[str], Pair]:
+    """Asserts that a producer spins in a mode of the proxy without the workaround, and only then."""
+
+    def only_one_spins(mode: str) -> Pair:
+        producers = pair(proxy.address, PRODUCE)
+        for one in producers:
+            one.said("A: 20 ")
+        proxy.turn(mode)
+        assert busy(*producers, seconds=5) == [False, True], producers
+        return producers
+
+    return only_one_spins
