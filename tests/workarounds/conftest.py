@@ -57,7 +57,7 @@ def busy() -> Callable[..., list[bool]]:
 
 @pytest.fixture
 def only_one_spins(pair, proxy, busy) -> Callable[[str], Pair]:
-    """Asserts that a producer spins in a mode of the proxy without the workaround, and only then."""
+    """Asserts that in a mode of the proxy a producer spins only without the workaround."""
 
     def only_one_spins(mode: str) -> Pair:
         producers = pair(proxy.address, PRODUCE)
