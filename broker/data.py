@@ -10,7 +10,7 @@ import select
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,11 +114,14 @@ def repair_zookeeper(zookeeper_port: int, broker_id: str = "") -> None:
 
 def unregister(client: KazooClient, broker_id: str) -> None:
     """Delete what a killed broker left in ZooKeeper: its registration as broker and controller."""
-    if client.exists(f"/brokers/ids/{broker_id}"):
+    from kazoo.exceptions import NoNodeError
+
+    with suppress(NoNodeError):  # nothing is left, or its session expires just now
         client.delete(f"/brokers/ids/{broker_id}")
-    controller = client.exists("/controller") and json.loads(client.get("/controller")[0])
-    if controller and str(controller["brokerid"]) == broker_id:
-        client.delete("/controller")
+    with suppress(NoNodeError):
+        controller = json.loads(client.get("/controller")[0])
+        if str(controller["brokerid"]) == broker_id:
+            client.delete("/controller")
 
 
 @contextmanager

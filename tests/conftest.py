@@ -12,14 +12,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 from uuid import uuid4
 
 import pytest
 
 from tests.support.client import administrator
 from tests.support.kraft import Kraft
-from tests.support.process import Running, script, worker_number
+from tests.support.process import PROJECT, Running, script, worker_number
 from tests.support.proxy import Proxy
 from tests.support.servers import Broker
 from tests.support.session import Session
@@ -78,6 +78,9 @@ def pytest_sessionstart(session) -> None:
         return
     if os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or "soak" in config.option.markexpr:
         return
+    if not (PROJECT / ".kafka" / "kafka.jsa").exists():  # by which all later servers start faster
+        with TemporaryDirectory() as data, Broker(Path(data)) as first:
+            first.start().stop()
     workers = config.option.numprocesses or 1
     config.broker = Broker(Path(mkdtemp(prefix="numbers-")), proxies=workers)
     config.broker.start_zookeeper()
@@ -219,5 +222,5 @@ def session(broker, topic, full) -> Iterator[Session]:
 @pytest.fixture(autouse=True, scope="session")
 def terminated_like_interrupted() -> None:
     """Let SIGTERM and SIGHUP end the tests as Ctrl-C does: with everything cleaned up."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # & ignores SIGINT
         signal.signal(number, signal.default_int_handler)
