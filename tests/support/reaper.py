@@ -14,10 +14,19 @@ import psutil
 def main(mark: str) -> None:
     """Wait for the end of standard input, then kill each process that carries the mark."""
     sys.stdin.read()
+    while kill_marked(mark):  # what is just starting may start more
+        pass
+
+
+def kill_marked(mark: str) -> bool:
+    """Kill each process that carries the mark; whether there was one."""
+    found = False
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.environ().get("NUMBERS_TESTS") == mark and process.pid != os.getpid():
                 process.kill()
+                found |= process.status() != psutil.STATUS_ZOMBIE
+    return found
 
 
 if __name__ == "__main__":
