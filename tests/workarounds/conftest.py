@@ -4,9 +4,8 @@ A test where both do well says that kafka-python has been mended: delete the wor
 test with it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
 import pytest
 
@@ -23,20 +22,18 @@ Pair = tuple[Running, Running]
 
 
 @pytest.fixture
-def pair(request, topic) -> Iterator[Callable[..., Pair]]:
+def pair(request, topic, add) -> Callable[..., Pair]:
     """Starts code twice: with all workarounds, and without the one that the test is named after."""
     name = request.path.stem.removeprefix("test_")
-    with ExitStack() as stack:
 
-        def pair(servers: str, code: str, **settings: str) -> Pair:
-            started = []
-            for way, run in (("with", code), ("without", WITHOUT.format(name, code))):
-                own = {"KAFKA_GROUP_ID": f"{topic}-{way}"} | settings
-                started.append(script("-c", servers, topic, arguments=(run,), **own))
-                stack.callback(started[-1].kill)
-            return started[0], started[1]
+    def pair(servers: str, code: str, **settings: str) -> Pair:
+        started = []
+        for way, run in (("with", code), ("without", WITHOUT.format(name, code))):
+            own = {"KAFKA_GROUP_ID": f"{topic}-{way}"} | settings
+            started.append(add(script("-c", servers, topic, arguments=(run,), **own)))
+        return started[0], started[1]
 
-        yield pair
+    return pair
 
 
 @pytest.fixture(scope="session")

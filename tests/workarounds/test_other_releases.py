@@ -2,28 +2,12 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from tests.support.process import PROJECT, Running, script
-
-
-@pytest.fixture
-def run_on(broker, topic, tmp_path) -> Iterator[Callable[..., Running]]:
-    """Starts a script on the copy of kafka-python in a directory, without the installed one."""
-    with ExitStack() as stack:
-
-        def run_on(package: Path, name: str) -> Running:
-            path = {"PYTHONPATH": str(package.parent)}
-            one = script(name, broker.servers, topic, **path)
-            stack.callback(one.kill)
-            return one
-
-        yield run_on
+from tests.support.process import PROJECT
 
 
 def copy_of_kafka(directory: Path, release: str) -> Path:
@@ -60,11 +44,12 @@ def patched_modules() -> set[str]:
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["unchanged", "patched modules gone"])
-def test_another_release_is_used_as_it_is_and_one_line_says_so(run_on, tmp_path, gone):
+def test_another_release_is_used_as_it_is_and_one_line_says_so(run, tmp_path, gone):
     package = copy_of_kafka(tmp_path, "3.1.0")
     if gone:
         rename_modules(package, patched_modules())
-    a, c = run_on(package, "producer_a.py"), run_on(package, "consumer_c.py")
+    path = {"PYTHONPATH": str(package.parent)}
+    a, c = run("producer_a.py", **path), run("consumer_c.py", **path)
     c.said("A: 2")
     for one in (a, c):
         assert one.stop() == 0, one
