@@ -21,7 +21,7 @@ from tests.support.certificates import Authority
 from tests.support.process import PROJECT, Running, eventually, free_ports
 from tests.support.servers import Servers
 
-PINS = PROJECT / "tests" / "kafka-4.3.1.pins"
+PINS = PROJECT / "tests" / "kafka-4.4.0.pins"
 ARCHIVE = PROJECT / ".kafka" / f"{PINS.stem}.jsa"
 SIZE = 3
 
