@@ -25,6 +25,8 @@ def zookeeper() -> int:
 def number(name: str, default: int) -> int:
     """A port from the environment; exits with the reason if it is invalid."""
     text = os.environ.get(name) or str(default)
+    if text.startswith("tcp://"):  # a container's link to another server, not a setting of ours
+        return default
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
         sys.exit(f"{name}={text} is not a port number (1 to 65535).")
     return int(text)

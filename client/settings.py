@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from kafka import KafkaConsumer, KafkaProducer
 
 from client.security import check_security, read_secret, tls_context, variable
+from client.values import to_value
 
 TOPIC = os.environ.get("KAFKA_TOPIC") or "numbers"
 
@@ -24,17 +25,9 @@ REFUSED = {
     ".*serializer|ssl_context|sasl_oauth_token_provider": "it is not a plain value",
 }
 
-# The values of options for which kafka-python 3.0.12 takes any word: an unknown security protocol
-# means plain text, the others fail late.
-CHOICES = {
-    "security_protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
-    "sasl_mechanism": ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "AWS_MSK_IAM"),
-    "isolation_level": ("read_committed", "read_uncommitted"),
-    "compression_type": ("gzip", "snappy", "lz4", "zstd"),
-}
-
 # What Java and librdkafka call an option whose name is not similar.
 ALIASES = {
+    "metadata_broker_list": "bootstrap_servers",
     "sasl_jaas_config": "sasl_plain_username",
     "ssl_truststore_location": "ssl_cafile",
     "ssl_keystore_location": "ssl_certfile",
@@ -47,16 +40,13 @@ ALIASES = {
     "ssl_key_password": "ssl_password",
 }
 
-SERVERS = re.compile(r"((^|,)\s*([^:/,\[\]\s]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?\s*)+")
-
 
 def read_settings() -> dict[str, object]:
     """Options of kafka-python from the environment; SystemExit names what cannot be used.
 
     KAFKA_SASL_PLAIN_PASSWORD_FILE and KAFKA_SSL_PASSWORD_FILE name files that hold the secret.
     """
-    port = os.environ.get("BROKER_PORT") or 9092
-    options: dict[str, object] = {"bootstrap_servers": f"localhost:{port}"}
+    options: dict[str, object] = {"bootstrap_servers": f"localhost:{local_port()}"}
     for name, text in sorted(os.environ.items()):
         option = name.removeprefix("KAFKA_").lower()
         if not name.startswith("KAFKA_") or not text:
@@ -64,7 +54,7 @@ def read_settings() -> dict[str, object]:
         if option in ("sasl_plain_password_file", "ssl_password_file"):
             option, text = option.removesuffix("_file"), read_secret(name, text)
         if is_option(name, option):
-            options[option] = to_value(name, option, text)
+            options[option] = to_value(name, option, OPTIONS[option], text)
     check_security(options)
     if str(options.get("security_protocol", "")).endswith("SSL"):
         options["ssl_context"] = tls_context(options)
@@ -82,24 +72,16 @@ def is_option(name: str, option: str) -> bool:
     meant = ALIASES.get(option) or (near[0] if near else None)
     if meant and option != "topic":
         sys.exit(f"{name} is no setting: did you mean {variable(meant)}?")
-    if option.startswith(("sasl_", "ssl_")):  # security must not be left out by mistake
+    if re.search("ssl_|sasl_", option):  # security must not be left out by mistake
         sys.exit(f"{name} is no setting of kafka-python: leave it out.")
     return False
 
 
-def to_value(name: str, option: str, text: str) -> object:
-    """A setting as the type of value that its option has; SystemExit where it is none."""
-    default = OPTIONS[option]
-    if choices := CHOICES.get(option) or (("true", "false") if isinstance(default, bool) else ()):
-        if text not in choices:
-            sys.exit(f"{name} is {text}: it must be one of {', '.join(choices)}.")
-        return text == "true" if isinstance(default, bool) else text
-    if isinstance(default, (int, float)) or option.endswith("_buffer_bytes"):
-        if not re.fullmatch("-?[0-9]{1,18}", text):
-            sys.exit(f"{name} is {text}: it must be a whole number.")
-        return int(text)
-    if option == "bootstrap_servers" and not SERVERS.fullmatch(text):
-        sys.exit(f"{name} is {text}: it must be host:port, or several of them with commas.")
-    if default is not None and not isinstance(default, str):
-        sys.exit(f"{name} cannot be set here: it is not a plain value.")
-    return text
+def local_port() -> str:
+    """The port of the local broker."""
+    port = os.environ.get("BROKER_PORT") or "9092"
+    if port.startswith("tcp://"):  # a container's link to another broker, not a setting of ours
+        return "9092"
+    if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        sys.exit(f"BROKER_PORT={port} is not a port number (1 to 65535).")
+    return port
