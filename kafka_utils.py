@@ -22,6 +22,7 @@ try:
     from client.progress import NO_USABLE_OFFSET, Progress
     from client.settings import TOPIC
     from client.stopping import stop, stop_on_signals
+    from client.unacknowledged import Unacknowledged
 except ImportError as error:
     sys.exit(
         f"kafka-python is missing or of another release ({error}):"
@@ -103,11 +104,13 @@ def poll(consumer: KafkaConsumer, progress: Progress) -> dict[TopicPartition, li
             consumer.resume(*consumer.paused())
         batches = consumer.poll(timeout_ms=int(POLL_INTERVAL * 1000))
         progress.announce(batches)
+        progress.report_wait(idle=not batches)
     except NO_USABLE_OFFSET as error:
         progress.recover_offset(error)
     except KafkaError as error:
         if not is_transient(error):
             raise
+        progress.report_wait(idle=False)
         stop.wait(POLL_INTERVAL)
     if progress.rebalanced:  # put them back: restore_positions() comes first
         for partition, records in batches.items():

@@ -2,9 +2,7 @@
 
 import math
 import time
-from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
 
 from kafka_utils import (
     POLL_INTERVAL,
@@ -12,12 +10,12 @@ from kafka_utils import (
     TRANSIENT,
     KafkaError,
     KafkaTimeoutError,
+    Unacknowledged,
     close_kafka_producer,
     connect_kafka_producer,
     describe,
     end_without_output,
     notify,
-    print_lines,
     stop,
     stop_on_signals,
 )
@@ -44,38 +42,35 @@ def produce(sleep_time: float = 1, even: bool = True, key: str | None = None) ->
         producer = connect_kafka_producer()
     except KeyboardInterrupt:
         return notify("Interrupted!")
-    first = number = 0 if even else 1
-    status = 0
-    pending: deque = deque()  # numbers that are not acknowledged, each with its future
+    number, unacknowledged, status = 0 if even else 1, Unacknowledged(key), 0
     try:
         for due in due_times(sleep_time):
-            wait_until(due, key, pending)
+            wait_until(due, unacknowledged)
             if stop.is_set():
                 break
             if sleep_time and time.monotonic() - due > max(TOLERANCE, sleep_time / 4):
                 continue  # too late, after a pause: the number is sent at the next time
-            with suppress(KafkaTimeoutError, *TRANSIENT):  # the topic is missing just now
+            try:
                 future = producer.send(TOPIC, key=key.encode(), value=str(number).encode())
-                pending.append((number, future))
+            except (KafkaTimeoutError, *TRANSIENT):
+                unacknowledged.topic_missing = True  # the number is sent at the next time
+            else:
+                unacknowledged.add(number, future)
                 number += 2
         notify("Interrupted!")
         deadline = time.monotonic() + LAST_WAIT
-        while pending and time.monotonic() < deadline:
-            report_acknowledged(key, pending, POLL_INTERVAL)
+        while unacknowledged and time.monotonic() < deadline:
+            unacknowledged.report(POLL_INTERVAL)
     except KafkaError as error:
-        refused = pending[0][0] if pending and pending[0][1].failed() else number
         status = 1
+        refused = unacknowledged.refused(next_number=number)
         notify(f"Number {refused} was not accepted: {describe(error)[0]}.")
     except OSError as error:
         end_without_output(error)
     finally:
         close_kafka_producer(producer)
-        sent = (number - first) // 2
-        notify(f"{key}: {sent} sent, {sent - len(pending)} acknowledged.")
-        if pending:
-            lost = f"{pending[0][0]} to {pending[-1][0]}"
-            notify(f"{len(pending)} unacknowledged (may be stored): {lost}.")
-    if pending or status:
+        unacknowledged.summarize()
+    if unacknowledged or status:
         raise SystemExit(1)
 
 
@@ -87,36 +82,15 @@ def due_times(interval: float) -> Iterator[float]:
         k = max(k + 1, int((time.monotonic() - start) / interval)) if interval else 0
 
 
-def wait_until(due: float, key: str, pending: deque) -> None:
+def wait_until(due: float, unacknowledged: Unacknowledged) -> None:
     """Return when the next number may be sent, or at `stop`; reports acknowledgements meanwhile."""
     notified = False
     while not stop.is_set():
         early = due - time.monotonic()
-        full = len(pending) >= IN_FLIGHT_LIMIT
-        wait = POLL_INTERVAL if full else min(max(early, 0), POLL_INTERVAL)
-        report_acknowledged(key, pending, wait)
+        full = len(unacknowledged) >= IN_FLIGHT_LIMIT
+        unacknowledged.report(POLL_INTERVAL if full else min(max(early, 0), POLL_INTERVAL))
         if early <= 0 and not full:
             return
-        if full and len(pending) >= IN_FLIGHT_LIMIT and not notified:
+        if full and len(unacknowledged) >= IN_FLIGHT_LIMIT and not notified:
             notified = True
             notify(f"{IN_FLIGHT_LIMIT} numbers are unacknowledged: waiting before the next one.")
-
-
-def report_acknowledged(key: str, pending: deque, timeout: float) -> None:
-    """Print the numbers that are acknowledged; wait for the oldest at most `timeout` seconds.
-
-    Raises the error of a number that will never be acknowledged, and OSError of the output.
-    """
-    if not pending:
-        stop.wait(timeout)
-        return
-    if timeout:
-        with suppress(KafkaTimeoutError):
-            pending[0][1].get(timeout)
-    lines = []
-    while pending and pending[0][1].succeeded():
-        number, stored = pending[0][0], pending.popleft()[1].value
-        lines.append(f"{key}: {number}  (partition {stored.partition}, offset {stored.offset})")
-    print_lines(lines)
-    if pending and pending[0][1].failed():
-        raise pending[0][1].exception

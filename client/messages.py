@@ -17,6 +17,7 @@ TRANSIENT = (errors.KafkaProtocolError, errors.InvalidReplicationFactorError)
 NAME = f'"{TOPIC}"'
 NO_TOPIC = f"there is no topic {NAME}, and Kafka does not let us create it"
 DENIED = "access denied: ask for the ACL"
+GROUP = "see KAFKA_GROUP_ID"
 CLOSED = "it closed the connection: not ready yet, or see KAFKA_SECURITY_PROTOCOL"
 
 # Part of an error's name or text, what it means, and whether retrying cannot help.
@@ -35,6 +36,32 @@ MEANINGS = (
     ("address mismatch", "its certificate is for a host name, not for this address", True),
     ("CERTIFICATE_VERIFY_FAILED", "certificate not trusted by KAFKA_SSL_CAFILE", True),
     ("ALERT", "it refuses our certificate or TLS version: see KAFKA_SSL_CERTFILE", True),
+    ("InvalidTimestamp", "it says that this machine's clock is off: set the clock", True),
+    ("InconsistentGroupProtocol", f"the group uses another protocol: {GROUP}", True),
+    ("GroupMaxSizeReached", f"the group has as many members as Kafka allows: {GROUP}", True),
+    ("InvalidGroupId", f"Kafka allows no group of this name: {GROUP}", True),
+    ("FencedInstanceId", "another consumer has this KAFKA_GROUP_INSTANCE_ID", True),
+    ("InvalidSessionTimeout", "Kafka does not allow this KAFKA_SESSION_TIMEOUT_MS", True),
+    ("SizeTooLarge", "a record is larger than KAFKA_MAX_REQUEST_SIZE or Kafka allows", True),
+    ("RecordListTooLarge", "a batch is larger than segment.bytes of the topic", True),
+    ("UnsupportedCompressionType", "Kafka does not know this KAFKA_COMPRESSION_TYPE", True),
+    ("PolicyViolation", "a policy of the cluster forbids it", True),
+    ("NotEnoughReplicas", "fewer replicas are in sync than min.insync.replicas asks for", False),
+    (
+        "CoordinatorNotAvailable",
+        "no coordinator: brokers are missing, or fewer than"
+        " offsets.topic.replication.factor asks for",
+        False,
+    ),
+    ("CoordinatorLoadInProgress", "the group's coordinator is starting", False),
+    ("NotCoordinator", "the group's coordinator is moving", False),
+    ("LeaderNotAvailable", "a partition has no leader: its brokers are missing", False),
+    ("NotLeaderForPartition", "a partition's leader is moving", False),
+    ("UnknownTopic", f"there is no topic {NAME}", False),
+    ("KafkaStorage", "a disk of the broker has failed", False),
+    ("UnstableOffsetCommit", "a transaction with offsets of the group is open", False),
+    ("RebalanceInProgress", "another member of the group is slow to rejoin", False),
+    ("ThrottlingQuotaExceeded", "over the quota that Kafka gives this user", False),
     ("ECONNREFUSED", "connection refused", False),
     ("DNS", "unknown host", False),
     ("timed out", "no answer", False),

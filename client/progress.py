@@ -7,6 +7,7 @@ from kafka.errors import KafkaError
 
 from client.messages import notify
 from client.settings import TOPIC
+from client.waiting import Wait
 
 # The group has committed no offset of a partition, or the partition no longer has that offset.
 NO_USABLE_OFFSET = (
@@ -25,14 +26,17 @@ class Progress(ConsumerRebalanceListener):
         self.uncommitted: set[TopicPartition] = set()
         self.announced: set[TopicPartition] = set()
         self.rebalanced = False
+        self.member = not consumer.config["group_id"]  # without a group all partitions are ours
+        self.wait = Wait()
         consumer.subscribe([TOPIC], listener=self)
 
     def on_partitions_revoked(self, revoked: object) -> None:
-        """Nothing to do: restore_positions() says what was lost, once the rebalance is over."""
+        """Remember that the group has no place for this consumer until it has joined again."""
+        self.member = False
 
     def on_partitions_assigned(self, assigned: object) -> None:
         """Remember that positions are to be restored: here a call to Kafka would deadlock."""
-        self.rebalanced = True
+        self.member = self.rebalanced = True
 
     def mark_delivered(self, partition: TopicPartition, next_offset: int) -> None:
         """Count all before an offset as delivered, but not yet committed."""
@@ -84,6 +88,29 @@ class Progress(ConsumerRebalanceListener):
                 notify(f"Reading partition {partition.partition} from offset {start}.")
                 self.announced.add(partition)
 
+    def report_wait(self, idle: bool) -> None:
+        """Say what keeps the consumer from reading, if that lasts; `idle`: nothing has arrived."""
+        assigned = self.consumer.assignment()
+        if not self.member:
+            self.wait.update("a place in the group", "other members are slow to rejoin")
+        elif self.uncommitted:
+            self.wait.update("the commit of what was printed")
+        elif unknown := assigned if self.rebalanced else assigned - self.announced:
+            self.wait.update(f"the offset to start from in partition {numbers(unknown)}")
+        elif idle and (behind := set(filter(self.is_behind, assigned))):
+            held = "an open transaction or a quota holds them back"
+            self.wait.update(f"the next records of partition {numbers(behind)}", held)
+        else:
+            self.wait.update("")
+
+    def is_behind(self, partition: TopicPartition) -> bool:
+        """Whether a partition goes on after the last record that was read."""
+        end = self.consumer.highwater(partition) or 0
+        if end <= self.next_offset.get(partition, 0):
+            return False
+        position = self.consumer.position(partition, timeout_ms=100)
+        return position is not None and end > position
+
     def recover_offset(self, error: KafkaError) -> None:
         """Resume where an error of NO_USABLE_OFFSET says that there is no position.
 
@@ -104,3 +131,8 @@ class Progress(ConsumerRebalanceListener):
                 notify(f"Partition {number}: offset out of range, resuming at the earliest.")
             self.consumer.seek_to_beginning(partition)
             self.forget(partition)
+
+
+def numbers(partitions: set[TopicPartition]) -> str:
+    """The numbers of partitions, for a person."""
+    return ", ".join(str(one.partition) for one in sorted(partitions))

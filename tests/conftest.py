@@ -26,7 +26,7 @@ from tests.support.session import Session
 
 # Servers of their own that several tests share: these tests run one after the other in one
 # worker, so that the servers exist only once.
-SHARED = ("outages_broker", "shared_cluster", "kraft", "secured", "started", "stream")
+SHARED = ("outages_broker", "shared_cluster", "kraft", "secured", "started", "stream", "strict")
 
 # What takes longest goes first: started last it would keep one worker busy alone.
 LONGEST_FIRST = (
