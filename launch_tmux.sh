@@ -4,11 +4,14 @@
 set -euo pipefail
 
 SESSION=numbers
+SOCKET='' # of the tmux server that has the session; empty for this terminal's own
+SERVER=${BROKER_DATA:-.kafka/data}/tmux # file with the process id and the socket of that server
 
 main() {
   enter_project
   # The tmux server that TMUX names may have exited.
   tmux_quietly list-sessions >/dev/null 2>&1 || unset TMUX TMUX_PANE
+  find_server
   case $* in
   '') start_or_attach ;;
   stop) stop ;;
@@ -41,6 +44,21 @@ enter_project() {
   CDPATH='' cd -P -- "$(dirname "$file")"
 }
 
+# Finds the tmux server that was used last: it may have another socket than this terminal's, and a
+# cleaner of /tmp may have deleted the socket. tmux creates it again at SIGUSR1.
+find_server() {
+  local pid socket
+  [[ -s $SERVER ]] && read -r pid socket <"$SERVER" || return 0
+  [[ $(ps -o comm= -p "$pid") == *tmux* ]] || return 0
+  if [[ ! -S $socket ]]; then
+    mkdir -p -m 700 "${socket%/*}"
+    kill -USR1 "$pid"
+    for _ in {1..20}; do [[ -S $socket ]] || sleep 0.1; done
+  fi
+  SOCKET=$socket
+  tmux_quietly has-session -t "=$SESSION" 2>/dev/null || SOCKET=''
+}
+
 start_or_attach() {
   if ! running; then
     broker/install tmux htop
@@ -59,23 +77,27 @@ running() {
 }
 
 start() {
-  local python=.venv/bin/python above below
-  ! local_broker || "$python" -m broker check-ports
+  local above below python=(.venv/bin/python -E) # -E: settings of another Python do no harm
+  ! local_broker || "${python[@]}" -m broker check-ports
   above=$(create_session) || {
     running # another start of this project was faster
     return
   }
   trap 'tmux_quietly kill-session -t "=$SESSION"' EXIT
-  { appearance && environment; } | tmux source-file -
+  mkdir -p "${SERVER%/*}"
+  tmux_quietly display-message -p -t "$above" '#{pid} #{socket_path}' >"$SERVER"
+  without_own_hooks "$above"
+  tmux_quietly set-option -p -t "$above" -F @title '#{@monitor}'
+  { appearance && environment; } | tmux ${SOCKET:+-S "$SOCKET"} source-file -
   # 200 by 50, whatever the terminal: this divides into equal tiles of 66 columns and 24 rows.
   tmux_quietly resize-window -t "$above" -x 200 -y 50
   if local_broker; then
-    tile ZooKeeper -hb 66 "$above" "$python" -m broker zookeeper-server-start >/dev/null
-    tile Kafka -hb 66 "$above" "$python" -m broker kafka-server-start >/dev/null
+    tile ZooKeeper -hb 66 "$above" "${python[@]}" -m broker zookeeper-server-start >/dev/null
+    tile Kafka -hb 66 "$above" "${python[@]}" -m broker kafka-server-start >/dev/null
   fi
-  below=$(tile 'Producer A' -vf 24 "$above" "$python" producer_a.py)
-  below=$(tile 'Producer B' -h 133 "$below" "$python" producer_b.py)
-  below=$(tile 'Consumer C' -h 66 "$below" "$python" consumer_c.py)
+  below=$(tile 'Producer A' -vf 24 "$above" "${python[@]}" producer_a.py)
+  below=$(tile 'Producer B' -h 133 "$below" "${python[@]}" producer_b.py)
+  below=$(tile 'Consumer C' -h 66 "$below" "${python[@]}" consumer_c.py)
   tmux_quietly select-pane -t "$below"
   keep_tiles_equal
   trap - EXIT
@@ -85,12 +107,26 @@ local_broker() { [[ -z ${KAFKA_BOOTSTRAP_SERVERS:-} ]]; }
 
 # Creates the session with htop, or else top, in its first tile; prints the tile's pane id.
 create_session() {
-  local monitor
+  local monitor first=()
   monitor=$(command -v htop || command -v top) || return
+  # A server of our own must not exit while nobody looks; tmux 3.3 fails where sizes are manual.
+  tmux_quietly list-sessions >/dev/null 2>&1 ||
+    first=(start-server \; set-option -gw window-size latest \; set-option -s exit-unattached off \;)
   # HTOPRC keeps htop from writing to the home directory.
-  tmux_quietly new-session -d -s "$SESSION" -n "$SESSION" -P -F '#{pane_id}' \
-    env HTOPRC="$PWD/.kafka/htoprc" "$monitor" \; set-option -p @title "${monitor##*/}" \; \
-    set-option @numbers-project "$PWD" \; set-option destroy-unattached off
+  tmux_quietly ${first[@]+"${first[@]}"} new-session -d -s "$SESSION" -n "$SESSION" -P -F '#{pane_id}' \
+    env HTOPRC="$PWD/.kafka/htoprc" "$monitor" \; set-option -t "=$SESSION:" destroy-unattached off \; \
+    set-option -t "=$SESSION:" @numbers-project "$PWD" \; \
+    set-option -t "=$SESSION:" @monitor "${monitor##*/}"
+}
+
+# Removes what the person's hooks have made of the new session, and lets them do no more in it.
+without_own_hooks() {
+  local hook
+  for hook in $({ tmux_quietly show-hooks -g && tmux_quietly show-hooks -gw; } |
+    sed -nE 's/^([a-z-]+)(\[[0-9]+\])? .*/\1/p' | sort -u); do
+    tmux_quietly set-hook -t "$1" "$hook" ''
+  done
+  tmux_quietly kill-window -a -t "$1" \; kill-pane -a -t "$1"
 }
 
 # tile TITLE SPLIT SIZE TILE COMMAND...: splits TILE to run COMMAND; prints the new pane id.
@@ -121,6 +157,7 @@ appearance() {
 set-option -t =$SESSION: status-interval 1
 set-option -w -t =$SESSION: remain-on-exit on
 set-option -w -t =$SESSION: -q remain-on-exit-format "$restart starts it again#{?pane_dead_status, (it ended with status #{pane_dead_status}),}"
+set-option -w -t =$SESSION: synchronize-panes off
 set-option -w -t =$SESSION: pane-border-status top
 set-option -w -t =$SESSION: pane-border-format "#{?pane_active,#[reverse],} #{?pane_dead,$check#{?#{e|<:#{pane_width},50},,#{@title} has ended: }$restart,#{@title}} "
 END
@@ -147,12 +184,17 @@ attach() {
   if inside_tmux; then
     tmux_quietly switch-client -t "=$SESSION" && return
   elif [[ -t 0 && -t 1 && ${TERM:-dumb} != dumb ]]; then
-    tmux attach-session -t "=$SESSION" && return
+    tmux ${SOCKET:+-S "$SOCKET"} attach-session -t "=$SESSION" && return
     running || return
   fi
   echo "The system is running in the tmux session \"$SESSION\"."
-  echo "To see it:  tmux attach-session -t $SESSION"
+  echo "To see it:  tmux$(own_socket) attach-session -t $SESSION"
   printf 'To stop it: %q stop\n' "$PWD/launch_tmux.sh"
+}
+
+# The option that names the tmux server, where that is not this terminal's own.
+own_socket() {
+  [[ -z $SOCKET ]] || tmux has-session -t "=$SESSION" 2>/dev/null || printf ' -S %q' "$SOCKET"
 }
 
 # A terminal opened from within tmux inherits its environment without being one of its panes.
@@ -191,7 +233,7 @@ pids() {
 }
 
 # On a terminal of a type that it does not know, tmux refuses every command, not just to attach.
-tmux_quietly() { tmux "$@" </dev/null; }
+tmux_quietly() { tmux ${SOCKET:+-S "$SOCKET"} "$@" </dev/null; }
 
 die() {
   echo "$1" >&2

@@ -92,6 +92,15 @@ def test_each_tile_is_the_program_itself(started):
     assert all(name.startswith("python") for name in names[3:])
 
 
+# Another Kafka
+
+
+def other_kafka(started: tuple[Machine, Terminal]) -> dict[str, str]:
+    """Settings for the broker of the started machine, without a group."""
+    servers = f"127.0.0.1:{started[0].broker_port}"
+    return {"KAFKA_BOOTSTRAP_SERVERS": servers, "KAFKA_GROUP_ID": ""}
+
+
 # Started again
 
 
@@ -213,6 +222,72 @@ def test_it_starts_again_after_kill_9_of_tmux_and_the_servers(machine):
     assert not set(former) & set(machine.processes())
 
 
+# What people have in ~/.tmux.conf
+
+
+OWN_SETTINGS = {
+    "exits unattached": "set -s exit-unattached on\nset -g destroy-unattached on\n",
+    "sizes by hand": "setw -g window-size manual\nsetw -g aggressive-resize on\n",
+    "types everywhere": "setw -g synchronize-panes on\nset -g history-limit 0\nset -g status off\n",
+    "has a broken line": "set -g no-such-option on\nbind\nno-such-command\n",
+    "has hooks": "set-hook -g after-new-session split-window\n"
+    "set-hook -g session-created new-window\n"
+    "set-hook -g after-new-window split-window\n"
+    "set-hook -g after-split-window 'select-layout tiled'\n"
+    "set-hook -g client-attached split-window\n"
+    "set-hook -g window-layout-changed 'set -g status off'\n"
+    "set-hook -g pane-died kill-pane\n",
+}
+
+
+@pytest.mark.parametrize("kind", OWN_SETTINGS)
+def test_the_tiles_are_the_same_for_a_person_whose_tmux(started, new_machine, kind):
+    machine = new_machine(**other_kafka(started))
+    (machine.home / ".tmux.conf").write_text(OWN_SETTINGS[kind])
+    done = machine.launch()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(machine.tiles()) == ["htop", *TRIO]
+    terminal = Terminal(machine, LAUNCHER, size=(120, 40))
+    eventually(lambda: machine.clients() == [SESSION], REDRAW, "a terminal")
+    machine.wait_for_numbers()
+    typed_to_all = machine.tmux("list-panes", "-s", "-t", SESSION, "-F", "#{pane_synchronized}")
+    assert "1" not in typed_to_all
+    terminal.close()
+    eventually(lambda: not machine.clients(), REDRAW, "no terminal")
+    assert list(machine.tiles()) == ["htop", *TRIO]
+    os.kill(machine.tiles()["Producer B"].pid, signal.SIGKILL)
+    eventually(lambda: machine.tiles()["Producer B"].dead, REDRAW, "its tile keeps its output")
+    assert machine.launch("stop").stdout == "Stopped.\n"
+    machine.wait_for_nothing()
+
+
+def test_what_runs_is_found_after_its_socket_was_deleted(started, new_machine):
+    machine = new_machine(**other_kafka(started))
+    machine.launch()
+    (directory,) = machine.home.glob("tmux-*")
+    shutil.rmtree(directory)
+    assert not machine.has_session()
+    assert "attach-session" in machine.launch().stdout
+    machine.wait_for_numbers()
+    shutil.rmtree(directory)
+    assert machine.launch("stop").stdout == "Stopped.\n"
+    machine.wait_for_nothing()
+
+
+def test_what_was_started_in_another_tmux_server_is_found_from_any_terminal(started, new_machine):
+    machine = new_machine(**other_kafka(started))
+    machine.tmux("-L", "work", "new-session", "-d", "-s", "mine", "sh", "-c", f"'{LAUNCHER}'; cat")
+    panes = ("-L", "work", "list-panes", "-a", "-F", "#{@title}")
+    eventually(lambda: TITLES[5] in machine.tmux(*panes), STARTUP, "the tiles there")
+    done = machine.launch()
+    assert done.returncode == 0, done
+    socket = re.search(r"tmux -S (\S+) attach-session", done.stdout)
+    assert socket and Path(socket[1]).name == "work", done.stdout
+    terminal = Terminal(machine, LAUNCHER, size=(120, 40))
+    eventually(lambda: "Consumer C" in terminal.screen(), REDRAW, "the tiles in the terminal")
+    assert machine.launch("stop").stdout == "Stopped.\n"
+
+
 # What belongs to others is left alone
 
 
@@ -304,15 +379,6 @@ def test_own_tmux_and_its_options_stay_as_they_were(started, new_machine):
     assert theirs() == before
 
 
-# Another Kafka
-
-
-def other_kafka(started: tuple[Machine, Terminal]) -> dict[str, str]:
-    """Settings for the broker of the started machine, without a group."""
-    servers = f"127.0.0.1:{started[0].broker_port}"
-    return {"KAFKA_BOOTSTRAP_SERVERS": servers, "KAFKA_GROUP_ID": ""}
-
-
 def test_settings_reach_the_trio_and_secrets_show_nowhere(started, new_machine, tmp_path):
     secret = "confidential'\"  $HOME ~ #{pid} #(id) ;\\n \\\n  # {é} %if\t&"
     machine = new_machine(NUMBERS_LOG=str(tmp_path / "commands"))
@@ -384,7 +450,7 @@ def bare(machine) -> Path:
     tools.mkdir()
     for name in ("bash", "dirname", "env"):
         (tools / name).symlink_to(shutil.which(name))
-    program(tools / "python3", '[ "$1" = -c ] || echo "Python 3.12.1 $@"')
+    program(tools / "python3", '[ "$2" = -c ] || echo "Python 3.12.1 $@"')
     program(tools / "apt-get", 'echo "asked: apt-get $@"')
     program(tools / "sudo", 'echo "asked: sudo"; exec "$@"')
     return tools
@@ -421,7 +487,9 @@ def test_missing_tools_are_installed_by_the_package_manager(bare):
     assert "asked: apt-get update\n" in done.stderr
     assert re.search(r"^asked: apt-get install -y .* tmux htop$", done.stderr, re.M)
     assert ("asked: sudo" in done.stderr) == (os.geteuid() != 0)
-    assert "Python 3.12.1 -m broker.install requirements.txt broker/requirements.txt" in done.stdout
+    assert (
+        "Python 3.12.1 -E -m broker.install requirements.txt broker/requirements.txt" in done.stdout
+    )
 
 
 def test_without_root_the_one_command_is_printed_and_nothing_done(bare):
@@ -445,7 +513,7 @@ def test_tmux_or_python_too_old_says_which_is_needed(bare):
     done = install(bare, **not_root())
     assert done.returncode == 1
     assert "tmux 3.2 or newer" in done.stderr
-    program(bare / "python3", '[ "$1" = -V ] && echo Python 3.9.2')
+    program(bare / "python3", '[ "$2" = -V ] && echo Python 3.9.2')
     done = install(bare, **not_root())
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Python 3.9.2 is too old: 3.10 or newer is needed")

@@ -95,6 +95,7 @@ class Machine:
         """The launcher's tiles by title, in tmux's order."""
         names = ("id", "pid", "dead", "left", "top", "width", "height")
         form = ",".join(f"#{{pane_{name}}}" for name in names) + ",#{@title}"
+        form = form.replace("#{pane_pid}", "#{?pane_dead,0,#{pane_pid}}")  # empty in tmux 3.8
         tiles = {}
         for line in self.tmux("list-panes", "-s", "-t", f"={SESSION}:", "-F", form).splitlines():
             pane, *numbers, title = line.split(",")
