@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import data, jars, ports
+from . import data, install, jars, ports
 
 CONSOLE_COMMANDS = {
     "kafka-topics": "org.apache.kafka.tools.TopicCommand",
@@ -26,6 +26,17 @@ CONSOLE_COMMANDS = {
 # brackets the options of Kafka's own scripts: both servers ready in 0.68 s (1.46 s), 215 MB after
 # a load (329 MB), 690,067 numbers a second written (649,475), 156,196 read (158,335).
 SERVER_OPTIONS = ["-Xmx256M", "-Xmn24M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+
+# The servers' log: short lines for narrow tiles, without what ZooKeeper says of the machine and of
+# clients that come too early, and without all settings of Kafka.
+LOG = ("showDateTime=true", "dateTimeFormat=HH:mm:ss", "showThreadName=false")
+LOG += ("showShortLogName=true", "log.org.apache.zookeeper.ZooKeeper=warn")
+LOG += ("log.org.apache.zookeeper.server.ZooKeeperServer=warn",)
+LOG += ("log.org.apache.zookeeper.Environment=warn",)
+LOG += ("log.org.apache.zookeeper.server.NIOServerCnxn=error", "log.kafka.server.KafkaConfig=warn")
+
+# Options by which a machine or a company bends every Java: some exclude ours, and none is needed.
+FOREIGN_OPTIONS = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 
 
 def main(command: str = "", *arguments: str) -> None:
@@ -78,10 +89,10 @@ def become_server(name: str, main_class: str, *arguments: str) -> None:
     archive = jars.KAFKA / f"{name}.jsa"
     # Java writes the archive of loaded classes at the end of a first run, and later loads it.
     archiving = ["-XX:+AutoCreateSharedArchive", f"-XX:SharedArchiveFile={archive}"]
-    log = ["-Dorg.slf4j.simpleLogger.showDateTime=true"]
-    log += ["-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS"]
-    log += ["-Dorg.slf4j.simpleLogger.showThreadName=false"]
-    options = [*SERVER_OPTIONS, *archiving, *log]
+    log = [f"-Dorg.slf4j.simpleLogger.{setting}" for setting in LOG]
+    # snappy and zstd unpack native code there: often /tmp allows none to be executed.
+    unpacking = [f"-Djava.io.tmpdir={data.temporary_directory(name)}"]
+    options = [*SERVER_OPTIONS, *archiving, *log, *unpacking]
     become_java(options, main_class, f"{name}.properties", *arguments)
 
 
@@ -96,7 +107,14 @@ def run_console_command(name: str, arguments: tuple[str, ...]) -> None:
 def become_java(options: list[str], main_class: str, *arguments: str) -> None:
     """Replace this process by a Java program of the pinned Kafka."""
     command = java_command(jars.PINS, options, main_class, *arguments)
-    os.execv(command[0], command)
+    os.execve(command[0], command, java_environment())
+
+
+def java_environment() -> dict[str, str]:
+    """The environment for Java, which in the C locale reads no path that is not ASCII."""
+    kept = {name: value for name, value in os.environ.items() if name not in FOREIGN_OPTIONS}
+    utf8 = "UTF-8" in (os.environ.get("LC_ALL") or "").upper()
+    return kept if utf8 else kept | {"LC_ALL": "C.UTF-8"}
 
 
 def java_command(pins: Path, options: list[str], main_class: str, *arguments: str) -> list[str]:
@@ -133,6 +151,8 @@ def java_version(program: str) -> int:
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
+    except PermissionError as error:
+        sys.exit(install.not_ours(error))
     except KeyboardInterrupt:
         # A regular exit would wait for the threads that download jars.
         os._exit(130)

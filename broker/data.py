@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import select
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -40,6 +41,14 @@ def use_data_directory() -> None:
         os.chdir(directory())
     except OSError as error:
         sys.exit(f"BROKER_DATA: {directory()} cannot be used: {error.strerror}.")
+
+
+def temporary_directory(server: str) -> Path:
+    """Absolute path of an empty directory for this server's temporary files."""
+    path = directory() / f"{server}.tmp"
+    shutil.rmtree(path, ignore_errors=True)  # a killed server leaves its files
+    path.mkdir()
+    return path
 
 
 def is_running(server: str) -> bool:

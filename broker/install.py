@@ -7,6 +7,7 @@ What is installed already is left alone, and needs no network.
 
 from __future__ import annotations
 
+import ast
 import os
 import platform
 import re
@@ -26,8 +27,13 @@ WHEELS = VENV / "wheels"
 
 # Present while `.venv` is complete: pip's last installation succeeded. Holds the ABI of the Python
 # that created `.venv`, which the installed packages were compiled for.
-STAMP = VENV / "complete"
+STAMP = VENV / "installed"
 ABI = EXTENSION_SUFFIXES[0]
+
+# Settings of pip that a person may have for other installations: where to, what, and how.
+NOT_FOR_US = {"user", "target", "prefix", "root", "python", "dry-run", "no-deps", "require-hashes"}
+NOT_FOR_US |= {"platform", "python-version", "implementation", "abi", "requirement", "editable"}
+NOT_FOR_US |= {"config-file"}
 
 
 def main(files: list[str]) -> None:
@@ -35,6 +41,8 @@ def main(files: list[str]) -> None:
     pin_files = [jars.PINS, *(PROJECT / file for file in files if file.endswith(".pins"))]
     lists = [PROJECT / file for file in files if not file.endswith(".pins")]
     needed = {name: version for file in lists for name, version in requirements(file)}
+    for name in [name for name in os.environ if name.startswith("PYTHON")]:
+        del os.environ[name]  # meant for other programs: PYTHONPATH, PYTHONHOME, …
     try:
         jars.KAFKA.mkdir(exist_ok=True)
         locks.acquire(jars.KAFKA / "install.lock", on_wait=report_wait)
@@ -44,8 +52,21 @@ def main(files: list[str]) -> None:
             for pins in filter(jars.missing, pin_files):
                 run("Kafka's jars", PYTHON, "-m", "broker", "install-jars", pins)
             prepare_java()
+    except PermissionError as error:
+        sys.exit(not_ours(error))
     except KeyboardInterrupt:
         sys.exit("Interrupted! Run the same command again to continue the installation.")
+
+
+def not_ours(error: PermissionError) -> str:
+    """Which file of the project somebody else owns, and what to do about it."""
+    path = Path(error.filename)
+    while not path.exists():
+        path = path.parent
+    return (
+        f"{error.filename}: permission denied, {path} belongs to {path.owner()}. Run this as"
+        f" {path.owner()}, or delete .venv and .kafka as {path.owner()} first."
+    )
 
 
 def requirements(file: Path) -> Iterator[tuple[str, str]]:
@@ -79,6 +100,9 @@ def install_packages(needed: dict[str, str]) -> None:
     if not is_complete():
         notify(f"Creating {VENV.name} with Python {platform.python_version()}.")
         run("The virtual environment", sys.executable, "-m", "venv", "--clear", VENV)
+        for packages_directory in VENV.glob("lib/*/site-packages"):
+            # The project can be imported wherever it is called from, and with PYTHONSAFEPATH.
+            (packages_directory / "numbers.pth").write_text("../../../..\n")
         STAMP.write_text(ABI)
     present = dict(packages())
     missing = [f"{name}=={v}" for name, v in needed.items() if present.get(name) != v]
@@ -108,7 +132,23 @@ def packages() -> Iterator[tuple[str, str]]:
 def pip(command: str, *arguments: object) -> None:
     """Run a command of the virtual environment's pip."""
     options = ("--disable-pip-version-check", "--no-input")
-    run("The Python packages", PYTHON, "-m", "pip", command, *options, *arguments)
+    words = (PYTHON, "-m", "pip", command, *options, *arguments)
+    run("The Python packages", *words, env=pip_environment(command))
+
+
+def pip_environment(command: str) -> dict[str, str]:
+    """An environment with all settings of pip but those that install elsewhere or not at all.
+
+    So a company's index is used, wherever it is set, and `user = true` does no harm.
+    """
+    listed = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True)
+    settings = re.findall(r"^(.+)\.([a-z-]+)=(.+)$", listed.stdout, re.M)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    for section in ("global", command, ":env:"):  # the later one counts
+        for where, name, value in settings:
+            if where == section and name not in NOT_FOR_US:
+                env[f"PIP_{name.upper().replace('-', '_')}"] = ast.literal_eval(value)
+    return env | {"PIP_CONFIG_FILE": os.devnull}
 
 
 def prepare_java() -> None:
@@ -131,12 +171,12 @@ def prepare_java() -> None:
                 notify(f"No archive of Java's classes ({error}): the servers start more slowly.")
 
 
-def run(what: str, *command: object) -> None:
+def run(what: str, *command: object, env: dict[str, str] | None = None) -> None:
     """Run a command of the installation, its output on standard error; exit with 1 if it fails."""
     words = [str(word) for word in command]
     try:
         # It inherits the lock: no other installation starts beside it if this process is killed.
-        subprocess.run(words, cwd=PROJECT, stdout=2, check=True, close_fds=False)
+        subprocess.run(words, cwd=PROJECT, env=env, stdout=2, check=True, close_fds=False)
     except subprocess.CalledProcessError as error:
         sys.exit(f"{what} could not be installed (status {error.returncode}, reason above).")
 

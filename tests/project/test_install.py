@@ -148,7 +148,7 @@ def test_an_environment_of_another_python_or_without_one_is_made_anew(venv, inst
             (venv / "bin" / "python").unlink()
             (venv / "bin" / "python").symlink_to(venv / "removed" / "python3")
         else:
-            (venv / "complete").write_text(".cpython-39-x86_64-linux-gnu.so")
+            (venv / "installed").write_text(".cpython-39-x86_64-linux-gnu.so")
         mending = install(["requirements.txt"], **wheels)
         assert mending.ended(60) == 0, mending
         assert mending.err[0].startswith("Creating .venv"), broken
