@@ -25,7 +25,7 @@ try:
     from client.unacknowledged import Unacknowledged
 except ImportError as error:
     sys.exit(
-        f"kafka-python is missing or of another release ({error}):"
+        f"kafka-python is missing, too old or hidden by another module ({error}):"
         f" {sys.executable} -m pip install -r requirements.txt"
     )
 

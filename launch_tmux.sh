@@ -4,8 +4,10 @@
 set -euo pipefail
 
 SESSION=numbers
-SOCKET='' # of the tmux server that has the session; empty for this terminal's own
-SERVER=${BROKER_DATA:-.kafka/data}/tmux # file with the process id and the socket of that server
+# The file with the process id and the socket of the tmux server that has the session, and that
+# socket; empty for this terminal's own server.
+SERVER=${BROKER_DATA:-.kafka/data}/tmux
+SOCKET=
 
 main() {
   enter_project
@@ -51,12 +53,12 @@ find_server() {
   [[ -s $SERVER ]] && read -r pid socket <"$SERVER" || return 0
   [[ $(ps -o comm= -p "$pid") == *tmux* ]] || return 0
   if [[ ! -S $socket ]]; then
-    mkdir -p -m 700 "${socket%/*}"
+    [[ -d ${socket%/*} ]] || mkdir -m 700 "${socket%/*}"
     kill -USR1 "$pid"
     for _ in {1..20}; do [[ -S $socket ]] || sleep 0.1; done
   fi
   SOCKET=$socket
-  tmux_quietly has-session -t "=$SESSION" 2>/dev/null || SOCKET=''
+  tmux_quietly has-session -t "=$SESSION" 2>/dev/null || SOCKET=
 }
 
 start_or_attach() {
@@ -72,9 +74,12 @@ running() {
   local owner
   tmux_quietly has-session -t "=$SESSION" 2>/dev/null || return 1
   owner=$(tmux_quietly show-options -qv -t "=$SESSION:" @numbers-project)
-  [[ $owner == "$PWD" ]] ||
+  [[ $owner == "$(project)" ]] ||
     die "The tmux session \"$SESSION\" belongs to ${owner:-something else}: end or rename it first."
 }
+
+# This directory in ASCII: tmux alters other characters where the locale is C.
+project() (LC_ALL=C && printf '%q' "$PWD")
 
 start() {
   local above below python=(.venv/bin/python -E) # -E: settings of another Python do no harm
@@ -115,7 +120,7 @@ create_session() {
   # HTOPRC keeps htop from writing to the home directory.
   tmux_quietly ${first[@]+"${first[@]}"} new-session -d -s "$SESSION" -n "$SESSION" -P -F '#{pane_id}' \
     env HTOPRC="$PWD/.kafka/htoprc" "$monitor" \; set-option -t "=$SESSION:" destroy-unattached off \; \
-    set-option -t "=$SESSION:" @numbers-project "$PWD" \; \
+    set-option -t "=$SESSION:" @numbers-project "$(project)" \; \
     set-option -t "=$SESSION:" @monitor "${monitor##*/}"
 }
 

@@ -64,8 +64,8 @@ def not_ours(error: PermissionError) -> str:
     while not path.exists():
         path = path.parent
     return (
-        f"{error.filename}: permission denied, {path} belongs to {path.owner()}. Run this as"
-        f" {path.owner()}, or delete .venv and .kafka as {path.owner()} first."
+        f"{error.filename} cannot be written: {path} belongs to {path.owner()}."
+        f" Run this as {path.owner()}, or clone the project yourself."
     )
 
 

@@ -39,6 +39,12 @@ def test_the_servers_are_the_processes_and_listen_on_this_machine_only(own_broke
         assert port in {c.laddr.port for c in listening}
 
 
+def test_native_code_is_unpacked_where_it_may_be_executed(broker, topic, ours_to_stop):
+    """Many a /tmp allows no code to be executed; compressed batches were refused there."""
+    write(broker.servers, topic, "5" * 5000, **{"compression.type": "snappy"})
+    assert list((broker.data / "kafka.tmp").glob("*snappy*"))
+
+
 @pytest.mark.timeout(120)
 def test_the_console_commands_reach_the_broker(broker, topic):
     def command(name, *words, **options):

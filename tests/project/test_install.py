@@ -197,3 +197,59 @@ def test_without_network_a_first_installation_says_what_could_not_be_had(copy, i
         "The Python packages could not be installed (status 1, reason above)."
     )
     assert not failed.find("Traceback")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.full
+def test_settings_of_pip_and_python_for_other_programs_do_no_harm(copy, wheels, add, tmp_path):
+    (copy / ".venv").unlink()
+    (tmp_path / "pip.conf").write_text(f"[global]\nuser = true\ntarget = {tmp_path}/target\n")
+    (tmp_path / "kafka.py").write_text("raise SystemExit('another kafka')")
+    env = wheels | {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf"), "PIP_NO_DEPS": "1"}
+    env |= {"PIP_REQUIRE_HASHES": "1", "PIP_PREFIX": str(tmp_path / "prefix")}
+    env |= {"PYTHONPATH": str(tmp_path), "PYTHONHOME": "/no/such/directory", "PYTHONSAFEPATH": "1"}
+    env |= {"KAFKA_BOOTSTRAP_SERVERS": "elsewhere:9092", "PYTHON": sys.executable}
+    installing = add(Running(copy / "broker" / "install", env=env, cwd=copy))
+    assert installing.ended(60) == 0, installing
+    assert {"kafka_python-3.0.12", "zstandard-0.25.0"} <= versions(copy / ".venv")
+    assert not (tmp_path / "target").exists() and not (tmp_path / "prefix").exists()
+    (copy / "own.py").write_text("print('found')")
+    python = copy / ".venv" / "bin" / "python"
+    safe = add(Running(python, "-c", "import own, kafka", env={"PYTHONSAFEPATH": "1"}, cwd="/"))
+    assert (safe.ended(), safe.out) == (0, ["found"]), safe
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run it as another user")
+def test_what_another_user_installed_is_named_with_its_owner(copy, add):
+    # A user who may read all of it, and write nothing.
+    copy.chmod(0o755)
+    (copy / ".kafka" / "install.lock").touch()
+    python = shutil.which("python3", path="/usr/local/bin:/usr/bin")
+    if not python:
+        pytest.skip("no Python that another user may run")
+    command = (python, "-m", "broker.install", "requirements.txt")
+    for directory in copy.parents[:-2]:
+        directory.chmod(0o755)
+    other = add(Running(*command, cwd=copy, user=65534))
+    assert other.ended() == 1
+    (said,) = other.err
+    assert said.startswith(f"{copy}/.kafka/install.lock cannot be written:")
+    assert "belongs to root" in said
+
+
+def test_a_clone_for_windows_has_lines_and_commands_for_unix(tmp_path):
+    if not (PROJECT / ".git").exists():
+        pytest.skip("this is no clone, so it cannot be cloned")
+    bent = ("-c", "core.autocrlf=true", "-c", "core.symlinks=false", "-c", "safe.directory=*")
+    clone = tmp_path / "clone"
+    subprocess.run(["git", *bent, "clone", "-q", PROJECT, clone], check=True)
+    files = [one for one in clone.rglob("*") if one.is_file() and ".git" not in one.parts]
+    text = [one for one in files if one.suffix != ".gif"]
+    assert not [one for one in text if b"\r\n" in one.read_bytes()]
+    commands = [
+        one
+        for one in (clone / "broker").iterdir()
+        if one.name.startswith("kafka-") and not one.suffix
+    ]
+    assert all(os.access(one, os.X_OK) for one in commands)
+    assert all(b"bash" in one.read_bytes() for one in commands)

@@ -413,19 +413,44 @@ def test_settings_reach_the_trio_and_secrets_show_nowhere(started, new_machine, 
 # Where it is started from
 
 
+# Every kind of character that a directory's name may have, but for a colon, which venv refuses.
+ODD_NAME = 'it\'s "a" #{pid} $HOME %s *? \n~;,=!ü#(id)\\ `x` [a]'
+
+# What other programs may have set for Java, Python and the shell.
+ODD_SETTINGS = {
+    "LC_ALL": "C",
+    "JAVA_TOOL_OPTIONS": "-XX:+UseG1GC",
+    "_JAVA_OPTIONS": "-XX:+UseZGC",
+    "POSIXLY_CORRECT": "1",
+    "PYTHONSAFEPATH": "1",
+    "PYTHONPATH": "/no/such/directory",
+    "PYTHONHOME": "/no/such/directory",
+    "PYTHONWARNINGS": "error",
+    "CDPATH": "/tmp:/",
+    "CLASSPATH": "/no/such/directory",
+}
+
+
 @pytest.mark.full
-def test_it_runs_through_a_link_in_a_directory_with_spaces(machine):
-    project = machine.home / "two  words" / "my project"
+@pytest.mark.parametrize(
+    ("name", "settings"), [("two  words", {}), (ODD_NAME, ODD_SETTINGS)], ids=["spaces", "odd"]
+)
+def test_it_runs_through_a_link_in_a_directory_of_any_name(new_machine, name, settings):
+    machine = new_machine(**settings)
+    project = machine.home / name / "my project"
     private = shutil.ignore_patterns(".git", ".venv", ".kafka", ".*_cache", "__pycache__")
     shutil.copytree(PROJECT, project, ignore=private)
-    for installed in (".venv", ".kafka"):
+    (project / ".kafka").mkdir()
+    for installed in (".venv", ".kafka/jars"):
         (project / installed).symlink_to(PROJECT / installed)
     (machine.home / "first").symlink_to(project / "launch_tmux.sh")
     (machine.home / "second").symlink_to("first")
     terminal = Terminal(machine, "./second")
     eventually(lambda: "Consumer C" in terminal.screen(), STARTUP, "the tiles in the terminal")
     eventually(lambda: machine.consumed(), STARTUP, "numbers in tile C")
-    assert machine.run(machine.home / "second", "stop").returncode == 0
+    topics = machine.run(project / "broker" / "kafka-topics", "--list")
+    assert "numbers" in topics.stdout.split(), topics
+    assert machine.run(machine.home / "second", "stop").stdout == "Stopped.\n"
     terminal.close()
     machine.wait_for_nothing()
 
