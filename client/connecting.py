@@ -34,8 +34,9 @@ def connect(
     Raises KeyboardInterrupt if `stop` is set meanwhile, and SystemExit where retrying cannot help.
     """
     # Connect again every 250 ms, so that a broker that is back is noticed at once; give up a
-    # request after six seconds.
+    # request after six seconds; notice new partitions within five.
     options |= {"reconnect_backoff_max_ms": 250, "request_timeout_ms": 6_000}
+    options |= {"metadata_max_age_ms": 5_000}
     options |= read_settings() | {"bootstrap_timeout_ms": None}
     if not workarounds.apply():
         notify(f"kafka-python is {kafka.__version__}: {workarounds.ONLY_FOR}.")

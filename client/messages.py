@@ -81,6 +81,7 @@ def describe(error: Exception) -> tuple[str, bool]:
     for sign, meaning, final in MEANINGS:
         if sign in text:
             return meaning, final
+    text = text.rstrip(".")
     # Any other error than kafka-python's own comes from a setting.
     return (str(error), False) if isinstance(error, KafkaError) else (text, True)
 

@@ -14,8 +14,12 @@ CHOICES = {
 }
 SWITCHES = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
-# The smallest number with which an option works, where that is not 0; the largest of all.
+# The smallest number with which an option works, where that is not 0, and the largest. Numbers that
+# linger for longer than a second would be lost at the end.
 LEAST = {"max_poll_records": 1, "metrics_num_samples": 1, "request_timeout_ms": 1_000}
+LEAST |= {"max_poll_interval_ms": 1_000, "connections_max_idle_ms": 10_000}
+LEAST |= {"receive_message_max_bytes": 1_048_576}
+LIMITS = {"linger_ms": 1_000}
 MOST = 2**31 - 1
 
 # Options for which -1 stands for no limit or for the system's own, and what that is here.
@@ -50,11 +54,11 @@ def to_choice(name: str, option: str, text: str) -> str | bool | None:
 
 def to_number(name: str, option: str, text: str) -> int | None:
     """A number that an option may have."""
-    least = LEAST.get(option, 0)
+    least, most = LEAST.get(option, 0), LIMITS.get(option, MOST)
     if text == "-1" and option in UNLIMITED:
         return UNLIMITED[option]
-    if not re.fullmatch("[0-9]{1,10}", text) or not least <= int(text) <= MOST:
-        sys.exit(f"{name} is {text}: it must be a whole number from {least} to {MOST}.")
+    if not re.fullmatch("[0-9]{1,10}", text) or not least <= int(text) <= most:
+        sys.exit(f"{name} is {text}: it must be a whole number from {least} to {most}.")
     return int(text)
 
 

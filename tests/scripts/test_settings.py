@@ -222,6 +222,7 @@ REFUSED = {
     "unknown compression": ({"COMPRESSION_TYPE": "rar"}, "COMPRESSION_TYPE.*zstd"),
     "fraction for a number": ({"LINGER_MS": "0.5"}, "LINGER_MS.*whole number"),
     "number that is too small": ({"MAX_POLL_RECORDS": "0"}, "MAX_POLL_RECORDS.*from 1 "),
+    "linger that would outlast the end": ({"LINGER_MS": "5000"}, "LINGER_MS.*to 1000"),
     "number that is too large": ({"BATCH_SIZE": "2147483648"}, "BATCH_SIZE.*to 2147483647"),
     "host with an empty part": ({"BOOTSTRAP_SERVERS": "a..b:9092"}, "BOOTSTRAP_SERVERS"),
     "port that does not exist": ({"BOOTSTRAP_SERVERS": "a:1,b:99999"}, "BOOTSTRAP_SERVERS"),

@@ -1,0 +1,73 @@
+"""Topics as clusters have them: with more partitions, with limits, for users with quotas."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import (
+    NewPartitions,
+    NewTopic,
+)
+
+from broker.__main__ import java_command
+from broker.jars import PINS
+from tests.support.client import administrator, write
+from tests.support.process import Running, eventually, hold, producer
+
+
+def test_partitions_that_are_added_are_read_within_seconds(run, broker, topic):
+    write(broker.servers, topic, 0)
+    consumer = run("consumer_c.py", KAFKA_GROUP_ID=topic)
+    consumer.said("A: 0")
+    admin = administrator(broker.servers)
+    admin.create_partitions([NewPartitions(topic, 4)])[topic].result(20)
+    client = Producer(
+        {"bootstrap.servers": broker.servers, "topic.metadata.refresh.interval.ms": 500}
+    )
+    eventually(lambda: len(client.list_topics(topic, 20).topics[topic].partitions) == 4, 20)
+    for number in range(1, 4):
+        client.produce(topic, str(number), "B", partition=number)
+    assert client.flush(20) == 0
+    for number in range(1, 4):
+        consumer.said(f"B: {number}", 8)
+    assert consumer.stop() == 0
+    assert sorted(consumer.out) == ["A: 0", "B: 1", "B: 2", "B: 3"]
+
+
+def test_a_number_with_a_time_that_kafka_refuses_names_the_clock(run, broker, topic):
+    # As if the clock were off: a record may be no older than nothing.
+    limit = {"message.timestamp.before.max.ms": "0", "message.timestamp.after.max.ms": "0"}
+    new = NewTopic(topic, 1, 1, config=limit)
+    admin = administrator(broker.servers)
+    admin.create_topics([new])[topic].result(20)
+    one = run("producer_a.py")
+    assert one.ended(20) == 1
+    assert one.find("was not accepted: it says that this machine's clock is off"), one
+    sent, acknowledged = one.find(r"A: (\d+) sent, (\d+) acknowledged").groups()
+    assert len(one.out) == int(acknowledged) < int(sent)
+
+
+@pytest.mark.full
+def test_a_quota_makes_a_producer_slower_and_costs_nothing(run, broker, topic, add, ours_to_stop):
+    client = f"slow-{topic}"
+
+    def quota(*change: str) -> None:
+        """Change the client's quota by Kafka's own tool: no client library can."""
+        options = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+        words = ("--bootstrap-server", broker.servers, "--alter", "--entity-type", "clients")
+        tool = java_command(PINS, options, "kafka.admin.ConfigCommand", *words, *change)
+        assert add(Running(*tool)).ended(30) == 0
+
+    quota("--entity-name", client, "--add-config", "producer_byte_rate=100")
+    one = add(producer(broker.servers, topic, 0.05, KAFKA_CLIENT_ID=client))
+    two = run("consumer_c.py", KAFKA_GROUP_ID=topic)
+    two.said("A: 4", 30)
+    hold(15)
+    slow = len(two.out)
+    quota("--entity-name", client, "--delete-config", "producer_byte_rate")
+    eventually(lambda: len(two.out) > slow + 50, 60, "more numbers of", two, one)
+    assert one.stop(seconds=15) == 0
+    assert slow < 150, "the quota did not slow it down"  # 20 a second would be 300
+    assert not one.find("lost") and not two.find("lost")
+    numbers = [int(line.split()[1]) for line in one.out]
+    assert numbers == list(range(0, 2 * len(numbers), 2))
