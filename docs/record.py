@@ -1,11 +1,11 @@
-"""Records the picture of README.md: the launcher from prompt to numbers to `stop`.
+"""Records the picture of README.md: the tiles, Kafka killed and started again, and `stop`.
 
-Kafka is killed meanwhile and started again in its tile. What is recorded is a fresh clone of what
-is committed, on the ports that everybody has.
+What is recorded is a fresh clone of what is committed, on the ports that everybody has.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -25,7 +25,14 @@ BIN = Path(sys.executable).parent
 SIZE = (114, 34)
 
 # A home without anybody's habits: neither clock nor host name, and processes without their paths.
-TMUX_CONF = 'set -g status-left ""\nset -g status-right ""\n'
+# The status line is for captions.
+TMUX_CONF = """\
+set -g status-right ""
+set -g status-left-length 100
+set -g window-status-format ""
+set -g window-status-current-format ""
+set -g status-style "bg=colour24,fg=white,bold"
+"""
 HTOPRC = """\
 hide_kernel_threads=1
 hide_userland_threads=1
@@ -48,47 +55,60 @@ def main() -> None:
     standard = {"BROKER_PORT": "", "ZOOKEEPER_PORT": "", "BROKER_DATA": ""}
     machine = Machine(**standard, BASH_SILENCE_DEPRECATION_WARNING="1")
     try:
-        # What ZooKeeper says of the machine and its user is nobody's business.
-        loud = ("ZooKeeper", "server.ZooKeeperServer", "Environment")
-        quiet = [f"-Dorg.slf4j.simpleLogger.log.org.apache.zookeeper.{name}=warn" for name in loud]
-        machine.env["JDK_JAVA_OPTIONS"] = " ".join(quiet)
         (machine.home / ".tmux.conf").write_text(TMUX_CONF)
         project = machine.home / "numbers"
         subprocess.run(["git", "clone", "--quiet", PROJECT, project], check=True)
         subprocess.run([project / "broker" / "install", "tmux", "htop"], check=True)
         (project / ".kafka" / "htoprc").write_text(HTOPRC)
-        shell = f"cd {project} && exec env PS1='$ ' bash --norc --noprofile"
+        subprocess.run(
+            [project / "launch_tmux.sh"], env=machine.env, check=True, stdin=subprocess.DEVNULL
+        )
+        caption(machine, "A and B write, C reads: one topic, every number with its origin")
+        eventually(lambda: "A: 6" in machine.consumed(), 60, "numbers in tile C")
+        shell = "./launch_tmux.sh; exec env PS1='$ ' bash --norc --noprofile"
         recorder = (BIN / "asciinema", "rec", "--quiet", "--overwrite", "--command", shell, CAST)
         recording = f"{shlex.join(map(str, recorder))}; touch {machine.home}/recorded"
-        play(Terminal(machine, "sh", "-c", recording, size=SIZE, TERM="xterm-256color"))
+        command = ("sh", "-c", f"cd {project}; {recording}")
+        play(machine, Terminal(machine, *command, size=SIZE, TERM="xterm-256color"))
         eventually((machine.home / "recorded").exists, 10, "the end of the recording")
     finally:
         machine.close()
+    begin_with_tiles()
     drawing = ("--font-size", "12", "--line-height", "1.25", "--theme", "asciinema")
     limits = ("--fps-cap", "3", "--idle-time-limit", "2", "--last-frame-duration", "4")
     subprocess.run([BIN / "agg", *drawing, *limits, CAST, PICTURE], check=True)
 
 
-def play(terminal: Terminal) -> None:
+def begin_with_tiles() -> None:
+    """Put all that is drawn in the recording's first second at its beginning."""
+    header, *events = CAST.read_text().splitlines()
+    moved = [[max(0, when - 1), kind, data] for when, kind, data in map(json.loads, events)]
+    CAST.write_text("\n".join([header, *map(json.dumps, moved)]) + "\n")
+
+
+def play(machine: Machine, terminal: Terminal) -> None:
     """What the person at the keyboard does and waits for."""
-    sees(terminal, r"^\$ ?$")
-    types(terminal, "./launch_tmux.sh")
-    sees(terminal, r"A: 6 ")
-    look(1)
+    sees(terminal, r"Consumer C")
+    look(3)
     command(terminal, "run -t .1 'kill -9 #{pane_pid}'")
+    caption(machine, "Kafka killed")
     sees(terminal, "Kafka has ended|:respawnp -t .1")
-    look(2)
+    look(3)
     command(terminal, "respawnp -t .1")
     known = numbers(terminal)
     eventually(lambda: numbers(terminal) > known + 4, 60, "new numbers on", terminal)
-    look(3)
+    caption(machine, "Kafka is back: no number is missing")
+    look(7)
     terminal.type("C-b", "d")
     sees(terminal, r"^\[detached")
-    look(1)
     types(terminal, "./launch_tmux.sh stop")
     sees(terminal, r"^Stopped\.")
-    look(1)
     types(terminal, "exit")
+
+
+def caption(machine: Machine, text: str) -> None:
+    """Say in tmux's status line what is to be seen."""
+    machine.tmux("set-option", "-t", "=numbers:", "status-left", f" {text}")
 
 
 def sees(terminal: Terminal, pattern: str) -> None:
@@ -105,15 +125,15 @@ def types(terminal: Terminal, text: str) -> None:
     """Type a line as fast as a person does."""
     for letter in text:
         terminal.type("-l", letter)
-        time.sleep(0.06)
-    look(0.5)
+        time.sleep(0.04)
+    look(0.3)
     terminal.type("Enter")
 
 
 def command(terminal: Terminal, text: str) -> None:
     """Type a command of tmux."""
     terminal.type("C-b", ":")
-    look(0.5)
+    look(0.3)
     types(terminal, text)
 
 

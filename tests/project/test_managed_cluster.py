@@ -1,4 +1,4 @@
-"""What README.md says of clusters, tried on a Kafka 4 with logins, TLS and ACLs."""
+"""What docs/clusters.md says, tried on a Kafka 4 with logins, TLS and ACLs."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def start(topic, runs) -> Callable[..., Running]:
 
 
 def section(title: str) -> str:
-    """The text below a headline of README.md, up to the next headline of any depth."""
-    text = (PROJECT / "README.md").read_text()
+    """The text below a headline of docs/clusters.md, up to the next headline of any depth."""
+    text = (PROJECT / "docs" / "clusters.md").read_text()
     return re.search(rf"^#+ {title}\n(.*?)^#", text, re.M | re.S)[1]
 
 
@@ -90,8 +90,10 @@ SECRETS = {
 }
 
 
-@pytest.mark.parametrize("port", EXAMPLES)
-def test_the_example_of_the_readme_shows_numbers_in_tmux_and_no_secret(port, kraft, machine):
+@pytest.mark.parametrize(
+    "port", ["9093", *(pytest.param(one, marks=pytest.mark.full) for one in ("9092", "9094"))]
+)
+def test_the_example_shows_numbers_in_tmux_and_no_secret(port, kraft, machine):
     (example,) = [block for block in blocks("On a cluster") if port in block]
     servers = kraft.at(EXAMPLES[port])
     block = re.sub(rf"(kafka\d:{port},?)+", servers, example)
@@ -131,6 +133,7 @@ def machine(kraft) -> Iterator[Machine]:
 def values(kraft: Kraft, listener: str, topic: str) -> dict[str, str]:
     """What to fill in for each variable of the table that a client of a listener needs."""
     common = {"KAFKA_SSL_CAFILE": str(kraft.authority.file), "KAFKA_GROUP_ID": topic}
+    common["KAFKA_COMPRESSION_TYPE"] = "lz4"
     if listener == "LOGIN":
         return common | kraft.as_user("alice")
     return common | {
@@ -307,10 +310,10 @@ def test_each_login_of_a_managed_service_is_one_that_the_settings_take(runs):
         waiting.said("connection refused", BACK)
 
 
-def test_a_keystore_becomes_a_pem_file_by_the_commands_of_the_readme(kraft, full, tmp_path):
+def test_a_keystore_becomes_a_pem_file_by_the_commands_of_the_page(kraft, full, tmp_path):
     if not shutil.which("openssl"):
         pytest.skip("openssl is not installed here")
-    to_pem, to_p12 = (block.strip() for block in blocks("From a client.properties"))
+    to_pem, to_p12, to_ca = (block.strip() for block in blocks("From a client.properties"))
     text, word = kraft.certificate.read_bytes(), KEY_PASSWORD.encode()
     key = serialization.load_pem_private_key(text, word)
     own, *above = x509.load_pem_x509_certificates(text)
@@ -329,5 +332,11 @@ def test_a_keystore_becomes_a_pem_file_by_the_commands_of_the_readme(kraft, full
         run(f"keytool -importkeystore {there} {passwords}")
         (tmp_path / "client.p12").unlink()
         run(f"{to_p12} {passwords}")
+        authority = f"-importcert -noprompt -file '{kraft.authority.file}'"
+        run(f"keytool {authority} -keystore trust.jks -storetype jks -storepass:file password")
+        first, second = to_ca.splitlines()
+        run(f"{first} {passwords}")
+        run(f"{second} -passin file:password")
+        ssl.create_default_context(cafile=tmp_path / "ca.pem")
     run(f"{to_pem} -passin file:password -passout pass:{KEY_PASSWORD}")
     ssl.create_default_context().load_cert_chain(tmp_path / "client.pem", password=word)

@@ -1,11 +1,13 @@
-"""README.md, followed by a reader who types its commands and compares the output.
+"""The documents, followed by a reader who types their commands and compares the output.
 
-In README.md a block `sh` is typed, line by line, and a block `text` after it is what the screen
-then shows, figures aside; a line `>word` in it is typed at a program's own prompt. All others are
-parts of files. A comment before a block says how else it is treated:
+In README.md and docs/experiments.md a block `sh` is typed, line by line, and a block `text` after
+it is what a screen then shows, figures aside; a line `>word` in it is typed at a program's own
+prompt. All others are parts of files. A comment before a block says how else it is treated:
 
     <!-- each line in a terminal of its own -->
     <!-- Ctrl-C in each terminal, the last one first -->
+    <!-- Ctrl-C in the last terminal -->, or: the last 4 terminals
+    <!-- write it to producer_d.py -->
     <!-- run by tests/project/test_launcher.py -->
     <!-- not run: the reason -->
 """
@@ -23,8 +25,10 @@ import pytest
 
 from tests.support.process import PROJECT, eventually
 from tests.support.tmux import REDRAW, STARTUP, Machine, Terminal
+from tests.support.trio import SCRIPTS
 
-README = (PROJECT / "README.md").read_text()
+TYPED = ("README.md", "docs/experiments.md")
+PAGES = (*TYPED, "docs/clusters.md", "docs/notes.md", "CONTRIBUTING.md", "tests/README.md")
 CAST, PICTURE = PROJECT / "docs" / "numbers.cast", PROJECT / "docs" / "numbers.gif"
 
 PART = re.compile(r"^ *<!-- (.*?) -->$|^( *)```(\w*)\n(.*?)^ *```$", re.M | re.S)
@@ -33,10 +37,10 @@ PART = re.compile(r"^ *<!-- (.*?) -->$|^( *)```(\w*)\n(.*?)^ *```$", re.M | re.S
 ELSEWHERE = {"tests/run", ".venv/bin/python -m tests.benchmark"}
 
 
-def parts() -> Iterator[tuple[str, str, list[str]]]:
+def parts(page: str) -> Iterator[tuple[str, str, list[str]]]:
     """Comment, language and lines of each block; of a comment that stands alone, only that."""
     comment = ""
-    for note, indent, language, body in PART.findall(README):
+    for note, indent, language, body in PART.findall((PROJECT / page).read_text()):
         if note:
             if comment:
                 yield comment, "", []
@@ -121,9 +125,9 @@ class Reader:
         eventually(lambda: at_prompt(terminal), STARTUP, "an end of", text(terminal))
         assert statuses(terminal)[-1] == "0", text(terminal)
 
-    def interrupt(self) -> None:
-        """Ctrl-C in each terminal where something runs, the last one first."""
-        for one in [one for one in reversed(self.terminals) if not at_prompt(one)]:
+    def interrupt(self, count: int | None = None) -> None:
+        """Ctrl-C in each of the last terminals where something runs, the last one first."""
+        for one in [one for one in reversed(self.terminals) if not at_prompt(one)][:count]:
             one.type("C-c")
             eventually(lambda one=one: at_prompt(one), STARTUP, "an end of", self)
             assert "Traceback" not in text(one), text(one)
@@ -162,13 +166,13 @@ def reader() -> Iterator[Reader]:
         yield reader
 
 
-@pytest.mark.timeout(300)
-def test_what_a_reader_copies_works_and_shows_what_is_shown(reader, ours_to_stop):
-    if not (PROJECT / ".git").exists():
-        pytest.skip("this is no clone, so it cannot be cloned")
-    for comment, language, lines in parts():
-        if comment.startswith("Ctrl-C"):
-            reader.interrupt()
+def read(reader: Reader, page: str) -> None:
+    """Do what a page says, from top to bottom."""
+    for comment, language, lines in parts(page):
+        if ending := re.match(r"Ctrl-C in (each|the last (\d+)?)", comment):
+            reader.interrupt(None if ending[1] == "each" else int(ending[2] or 1))
+        if comment.startswith("write"):
+            (reader.project / comment.split()[-1]).write_text("\n".join(lines))
         if language == "text":
             reader.sees(lines)
         if language != "sh" or "\n".join(lines) in ELSEWHERE:
@@ -178,20 +182,39 @@ def test_what_a_reader_copies_works_and_shows_what_is_shown(reader, ours_to_stop
         reader.type(lines, comment.startswith("each line"))
         assert "Traceback" not in repr(reader), reader
     reader.succeeds(reader.terminals[-1])
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("page", TYPED)
+def test_what_a_reader_copies_works_and_shows_what_is_shown(reader, page, ours_to_stop):
+    if not (PROJECT / ".git").exists():
+        pytest.skip("this is no clone, so it cannot be cloned")
+    if page != "README.md":
+        (clone, _), *_ = (lines for _, language, lines in parts("README.md") if language == "sh")
+        reader.type([clone], False)
+        reader.succeeds(reader.terminals[-1])
+    read(reader, page)
     home = reader.machine.home
-    left = {str(one.relative_to(home)) for one in home.rglob("*") if one.is_file()}
-    assert left - {"outer.conf"} == {".gitconfig"}
+    left = [one.relative_to(home).parts for one in home.rglob("*") if one.is_file()]
+    allowed = {"outer.conf", ".gitconfig"} | ({"numbers"} if page != "README.md" else set())
+    assert {first for first, *_ in left} <= allowed
     eventually(lambda: not [p for p in reader.machine.processes() if p.name() == "java"], 10)
 
 
-def test_each_block_says_what_it_is():
-    for comment, language, lines in parts():
+@pytest.mark.parametrize("page", PAGES)
+def test_each_block_says_what_it_is(page):
+    known = r"not run: .+|run by tests/\S+|each line in a terminal|Ctrl-C in (each|the last)|write"
+    for comment, language, lines in parts(page):
         assert language or not lines, f"a block without a language: {lines}"
-        known = r"not run: .+|run by tests/\S+|each line in a terminal|Ctrl-C in each terminal"
         assert not comment or re.match(known, comment), comment
+        typed = page in TYPED or comment.startswith(("not run", "run by"))
+        assert typed or language != "sh" or "\n".join(lines) in ELSEWHERE, lines
 
 
-@pytest.mark.parametrize("comment", [c for c, _, _ in parts() if c.startswith(("not", "run"))])
+NOT_TYPED = [c for page in PAGES for c, _, _ in parts(page) if c.startswith(("not", "run"))]
+
+
+@pytest.mark.parametrize("comment", NOT_TYPED)
 def test_a_block_that_is_not_typed_is_run_elsewhere_or_says_why(comment):
     where, _, reason = comment.partition(": ")
     if where == "not run":
@@ -199,16 +222,18 @@ def test_a_block_that_is_not_typed_is_run_elsewhere_or_says_why(comment):
     assert (PROJECT / where.removeprefix("run by ")).is_file()
 
 
-def test_producer_a_is_shown_as_it_is():
-    (shown,) = (lines for _, language, lines in parts() if language == "python")
-    assert "\n".join(shown) + "\n" == (PROJECT / "producer_a.py").read_text()
+def test_the_code_shown_is_the_code_of_a_b_and_c():
+    shown = ["\n".join(lines) for _, language, lines in parts("README.md") if language == "python"]
+    files = [(PROJECT / name).read_text() for name in SCRIPTS]
+    assert [code in file for code, file in zip(shown, files, strict=True)] == [True] * 3
+    assert shown[0] + "\n" == files[0]
 
 
-def test_each_link_inside_the_project_resolves():
-    links = re.findall(r"\]\(([^)\s]+)\)", README)
-    inside = [link for link in links if not re.match(r"\w+://", link)]
-    assert inside
-    broken = [link for link in inside if not (PROJECT / link.split("#")[0]).exists()]
+@pytest.mark.parametrize("page", PAGES)
+def test_each_link_inside_the_project_resolves(page):
+    links = re.findall(r"\]\(([^)\s]+)\)", (PROJECT / page).read_text())
+    inside = [link.split("#")[0] for link in links if not re.match(r"\w+://", link)]
+    broken = [link for link in inside if not ((PROJECT / page).parent / link).exists()]
     assert not broken
 
 
