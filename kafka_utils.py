@@ -32,12 +32,7 @@ except ImportError as error:
 ConsumerRecord = Any  # kafka-python has no public name for the class of its records
 
 # What a commit meets where the group has rebalanced meanwhile: poll() joins it again.
-REBALANCED = (
-    errors.CommitFailedError,
-    errors.IllegalGenerationError,
-    errors.RebalanceInProgressError,
-    errors.UnknownMemberIdError,
-)
+REBALANCED = (errors.CommitFailedError, errors.RebalanceInProgressError)
 
 
 def connect_kafka_producer() -> KafkaProducer:
@@ -104,13 +99,13 @@ def poll(consumer: KafkaConsumer, progress: Progress) -> dict[TopicPartition, li
             consumer.resume(*consumer.paused())
         batches = consumer.poll(timeout_ms=int(POLL_INTERVAL * 1000))
         progress.announce(batches)
-        progress.report_wait(idle=not batches)
+        progress.report_wait(batches)
     except NO_USABLE_OFFSET as error:
         progress.recover_offset(error)
     except KafkaError as error:
         if not is_transient(error):
             raise
-        progress.report_wait(idle=False)
+        progress.report_wait(batches)
         stop.wait(POLL_INTERVAL)
     if progress.rebalanced:  # put them back: restore_positions() comes first
         for partition, records in batches.items():

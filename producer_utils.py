@@ -52,7 +52,9 @@ def produce(sleep_time: float = 1, even: bool = True, key: str | None = None) ->
                 continue  # too late, after a pause: the number is sent at the next time
             try:
                 future = producer.send(TOPIC, key=key.encode(), value=str(number).encode())
-            except (KafkaTimeoutError, *TRANSIENT):
+                if future.failed():
+                    raise future.exception
+            except (KafkaTimeoutError, ValueError, *TRANSIENT):  # there is no topic just now
                 unacknowledged.topic_missing = True  # the number is sent at the next time
             else:
                 unacknowledged.add(number, future)

@@ -83,7 +83,7 @@ def describe(error: Exception) -> tuple[str, bool]:
             return meaning, final
     text = text.rstrip(".")
     # Any other error than kafka-python's own comes from a setting.
-    return (str(error), False) if isinstance(error, KafkaError) else (text, True)
+    return (str(error).rstrip("."), False) if isinstance(error, KafkaError) else (text, True)
 
 
 def is_transient(error: Exception) -> bool:

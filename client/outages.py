@@ -18,17 +18,20 @@ from client.stopping import stop
 # Seconds after which a connection counts as made: some are accepted and closed at once.
 STABLE_AFTER = 1
 
-# From which level on its loggers tell: of connections, of errors that are tried again. That a group
-# has no coordinator is told at no higher level.
+# The loggers to read, and the level that each needs: that a group has no coordinator, or that it is
+# just starting, is logged at DEBUG only.
 LOGGERS = dict.fromkeys(("kafka.net.manager", "kafka.net.connection"), logging.INFO)
-LOGGERS |= {"kafka.cluster": logging.WARNING, "kafka.producer.sender": logging.WARNING}
-LOGGERS |= {"kafka.coordinator": logging.DEBUG, "kafka.coordinator.consumer": logging.INFO}
+LOGGERS |= dict.fromkeys(("kafka.cluster", "kafka.producer.sender"), logging.WARNING)
+LOGGERS |= dict.fromkeys(("kafka.coordinator", "kafka.coordinator.consumer"), logging.DEBUG)
+LOGGERS["kafka.coordinator.heartbeat"] = logging.INFO
 
 # What is logged without the error that the broker answered.
 UNNAMED = {
     "Topic %s not found in cluster metadata": errors.UnknownTopicOrPartitionError,
     "Group Coordinator Not Available; retry": errors.CoordinatorNotAvailableError,
 }
+
+NO_ANSWER = (errors.NoError, errors.RequestTimedOutError)
 
 
 class ConnectionReport:
@@ -39,19 +42,20 @@ class ConnectionReport:
         self.addresses: dict[object, str] = {}  # by kafka-python's name for the broker
         self.connected: set[str] = set()
         self.lost: set[str] = set()
-        self.awaited: dict[str, str] = {}
-        self.changed = 0.0  # when a connection was lost or came back
-        self.answer = ""  # the last error that a broker answered
-        self.answered = 0.0  # when it did
+        self.unreachable: dict[str, str] = {}  # since the start, and why
+        self.changed_at = 0.0  # when a connection was lost or came back
+        self.last_error = ""  # what a broker answered
+        self.last_error_at = 0.0
         self.outcome: queue.SimpleQueue | None = None  # of whoever is connecting
 
     def listen(self) -> None:
         """Read kafka-python's log from now on; who logs it elsewhere gets what they asked for."""
-        for name, level in LOGGERS.items():
-            logger = logging.getLogger(name)
+        loggers = {name: logging.getLogger(name) for name in LOGGERS}
+        wanted = {name: logger.getEffectiveLevel() for name, logger in loggers.items()}
+        for name, logger in loggers.items():
             if not logger.filters:
-                logger.addFilter(partial(self.read, logger.getEffectiveLevel()))
-                logger.setLevel(min(level, logger.getEffectiveLevel()))
+                logger.addFilter(partial(self.read, wanted[name]))
+                logger.setLevel(min(LOGGERS[name], wanted[name]))
 
     def read(self, level: int, record: logging.LogRecord) -> bool:
         """Take note of a line of the log; whether it reaches the level that was asked for."""
@@ -73,46 +77,51 @@ class ConnectionReport:
             case message, arguments:
                 for logged in (UNNAMED.get(message), *arguments):
                     if error := broker_error(logged):
-                        self.answer, self.answered = describe(error())[0], time.monotonic()
+                        self.last_error = describe(error())[0]
+                        self.last_error_at = time.monotonic()
 
     def failed(self, server: str, error: Exception) -> None:
         """Say once why a server cannot be reached, or that its connection broke."""
         reason, final = describe(error)
+        outcome = self.outcome  # connect() may forget it meanwhile
         if stop.is_set() or server in self.lost:
             return
-        if server in self.connected or not self.outcome:
+        if server in self.connected or not outcome:
             self.connected.discard(server)
             self.lost.add(server)
-            self.changed = time.monotonic()
+            self.changed_at = time.monotonic()
             told = reason.partition(":")[0]  # without the hint: these settings worked
             notify(f"Connection to {server} lost: {told}. Trying until it is back.")
-        elif final and self.outcome:
-            self.outcome.put(SystemExit(f"Kafka at {server} cannot be used: {reason}."))
-        elif self.awaited.get(server) != reason:
-            self.awaited[server] = reason
-            servers = ", ".join(f"{name} ({why})" for name, why in self.awaited.items())
+        elif final:
+            outcome.put(SystemExit(f"Kafka at {server} cannot be used: {reason}."))
+        elif self.unreachable.get(server) != reason:
+            self.unreachable[server] = reason
+            servers = ", ".join(f"{name} ({why})" for name, why in self.unreachable.items())
             notify(f"Waiting for Kafka at {servers}.")
 
     def stable(self, connection: object) -> None:
         """Say that a server is back if its connection still stands."""
-        if not connection.connected:
-            return
         with self.lock:
+            if not connection.connected:
+                return
             server = self.addresses[connection.node_id]
             self.connected.add(server)
-            self.awaited.pop(server, None)
+            self.unreachable.pop(server, None)
             if server in self.lost:
                 self.lost.remove(server)
-                self.changed = time.monotonic()
+                self.changed_at = time.monotonic()
                 notify(f"Connection to {server} is back.")
 
 
 def broker_error(logged: object) -> type[errors.BrokerResponseError] | None:
-    """The class of a broker's error that was logged as class, instance or name; else None."""
+    """The class of a broker's error that was logged as class, instance or name; else None.
+
+    kafka-python raises RequestTimedOutError itself: then no broker has answered.
+    """
     kind = getattr(errors, logged, None) if isinstance(logged, str) else logged
     kind = type(kind) if isinstance(kind, Exception) else kind
     is_error = isinstance(kind, type) and issubclass(kind, errors.BrokerResponseError)
-    return kind if is_error and kind.errno else None
+    return kind if is_error and kind not in NO_ANSWER else None
 
 
 report = ConnectionReport()

@@ -1,5 +1,10 @@
-"""How far a consumer has come: which offsets it delivered, and which are not committed yet."""
+"""How far a consumer has come: which offsets it delivered, and which are not committed yet.
 
+After a crash nothing of this is left: the group's committed offsets, which Kafka keeps, say where
+the next run resumes. Its first join counts as a rebalance, so restore_positions() looks them up.
+"""
+
+from collections.abc import Collection
 from contextlib import suppress
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors
@@ -73,7 +78,7 @@ class Progress(ConsumerRebalanceListener):
             else:
                 self.uncommitted.discard(partition)
         if not assigned:
-            notify("No partition is assigned to this consumer: standing by to take over.")
+            notify("Standing by: no partition is assigned to this consumer.")
         self.announced &= assigned
         self.rebalanced = False
 
@@ -88,8 +93,8 @@ class Progress(ConsumerRebalanceListener):
                 notify(f"Reading partition {partition.partition} from offset {start}.")
                 self.announced.add(partition)
 
-    def report_wait(self, idle: bool) -> None:
-        """Say what keeps the consumer from reading, if that lasts; `idle`: nothing has arrived."""
+    def report_wait(self, batches: Collection[TopicPartition]) -> None:
+        """Say what keeps the consumer from reading, if that lasts; `batches` have just arrived."""
         assigned = self.consumer.assignment()
         if not self.member:
             self.wait.update("a place in the group", "other members are slow to rejoin")
@@ -97,8 +102,8 @@ class Progress(ConsumerRebalanceListener):
             self.wait.update("the commit of what was printed")
         elif unknown := assigned if self.rebalanced else assigned - self.announced:
             self.wait.update(f"the offset to start from in partition {numbers(unknown)}")
-        elif idle and (behind := set(filter(self.is_behind, assigned))):
-            held = "an open transaction or a quota holds them back"
+        elif behind := set(filter(self.is_behind, assigned - set(batches))):
+            held = "perhaps an open transaction or a quota holds them back"
             self.wait.update(f"the next records of partition {numbers(behind)}", held)
         else:
             self.wait.update("")
@@ -114,8 +119,8 @@ class Progress(ConsumerRebalanceListener):
     def recover_offset(self, error: KafkaError) -> None:
         """Resume where an error of NO_USABLE_OFFSET says that there is no position.
 
-        Without a committed offset that is after what was delivered, else at the earliest offset;
-        out of range, at the earliest. After a rebalance restore_positions() decides first.
+        Without a committed offset: after the last record delivered here, or else at the earliest.
+        Out of range: at the earliest. After a rebalance restore_positions() decides first.
         """
         if self.rebalanced:
             return

@@ -47,9 +47,9 @@ class Unacknowledged:
         print_lines(lines)
         if self.pending and self.pending[0][1].failed():
             raise self.pending[0][1].exception
-        self.wait.update(self.awaited())
+        self.wait.update(self.awaiting())
 
-    def awaited(self) -> str:
+    def awaiting(self) -> str:
         """What the producer waits for, empty for nothing."""
         if self.pending:
             return f"the acknowledgement of number {self.pending[0][0]}"

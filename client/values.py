@@ -3,8 +3,8 @@
 import re
 import sys
 
-# The words that options may have, in any case: other clients write some in lower case. Of any other
-# security protocol kafka-python 3.0.12 makes plain text.
+# The words that options may have, in any case: other clients write some in lower case.
+# kafka-python 3.0.12 treats any other security protocol as plaintext.
 CHOICES = {
     "security_protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
     "sasl_mechanism": ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "AWS_MSK_IAM"),

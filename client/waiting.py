@@ -15,9 +15,9 @@ class Wait:
     """What a script waits for, and which reasons for it were given."""
 
     def __init__(self) -> None:
-        self.awaited = ""
+        self.awaiting = ""
         self.since = 0.0
-        self.given: set[str] = set()
+        self.reported: set[str] = set()
 
     def update(self, awaited: str, likely: str = "no answer") -> None:
         """Take note of what is waited for now, empty for nothing; report each reason once.
@@ -25,17 +25,17 @@ class Wait:
         `likely` is the reason where no broker gives one.
         """
         now = time.monotonic()
-        if awaited != self.awaited:
-            if self.given:
-                notify(f"The wait for {self.awaited} is over.")
-            self.awaited, self.since, self.given = awaited, now, set()
-        since = max(self.since, report.changed)
-        reason = report.answer if report.answered > since else ""
+        if awaited != self.awaiting:
+            if self.reported:
+                notify(f"The wait for {self.awaiting} is over.")
+            self.awaiting, self.since, self.reported = awaited, now, set()
+        since = max(self.since, report.changed_at)
+        reason = report.last_error if report.last_error_at > since else ""
         if not awaited or now < since + (PATIENCE if reason else WITHOUT_ANSWER):
             return
-        if not reason and report.lost:  # the lost connection was reported
+        if not reason and report.lost and not report.connected:  # that was reported
             return
         reason = reason or likely
-        if reason not in self.given:
-            self.given.add(reason)
+        if reason not in self.reported:
+            self.reported.add(reason)
             notify(f"Waiting for {awaited}: {reason}.")

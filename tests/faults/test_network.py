@@ -103,7 +103,9 @@ def test_a_slow_network_stops_nobody(start, proxy, fault, full):
     settle(trio)
 
 
-@pytest.mark.parametrize("fault", ["close", "mute", "http"])
+@pytest.mark.parametrize(
+    "fault", ["mute", *(pytest.param(one, marks=pytest.mark.full) for one in ("close", "http"))]
+)
 def test_what_is_no_kafka_is_waited_out_calmly(start, proxy, fault, full):
     trio = start(fault)
     for one in trio.all:

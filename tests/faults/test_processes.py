@@ -36,7 +36,7 @@ def test_a_consumer_killed_and_started_again_misses_nothing(session):
 def test_of_two_consumers_one_stands_by_and_takes_over_when_the_other_ends(session, end):
     session.run("producer_a.py"), session.run("producer_b.py")
     pair = session.run("consumer_c.py"), session.run("consumer_c.py")
-    idle = eventually(lambda: next((c for c in pair if c.find("standing by")), None), 20, *pair)
+    idle = eventually(lambda: next((c for c in pair if c.find("Standing by")), None), 20, *pair)
     busy = pair[idle is pair[0]]
     goes_on(busy, 5)
     eventually(lambda: session.committed() >= 2, 10, "a commit of", busy)
@@ -110,6 +110,6 @@ def test_a_consumer_that_waits_for_one_held_up_to_join_the_group_waits_quietly(s
     (_, said) = second.err
     assert said == "Waiting for a place in the group: other members are slow to rejoin.", second
     first.type(b"\x11")
-    second.said("standing by|Reading partition", 5)
+    second.said("Standing by|Reading partition", 5)
     second.said("The wait for a place in the group is over.", 5)
     session.settle(first, second)

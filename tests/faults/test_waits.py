@@ -55,7 +55,7 @@ def test_a_consumer_behind_an_open_transaction_says_that_something_holds_it_back
     producer.begin_transaction()
     producer.produce(topic, "2", "A")
     producer.flush(20)
-    consumer.said("Waiting for the next records of partition 0: an open transaction", 15)
+    consumer.said("Waiting for the next records of partition 0: perhaps an open transaction", 15)
     assert not consumer.find("A: 2")
     producer.commit_transaction(20)
     consumer.said("The wait for the next records of partition 0 is over")

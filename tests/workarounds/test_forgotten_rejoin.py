@@ -22,10 +22,10 @@ def test_a_consumer_joins_again_though_its_reason_has_gone(pair, own_broker, top
     own_broker.create(topic)
     often = {"KAFKA_METADATA_MAX_AGE_MS": "300"}
     for one in pair(servers, CONSUME, **often):
-        one.said("Reading partition|standing by")
+        one.said("Reading partition|Standing by")
     # Another member of each group is paused, so that the first has to wait when it joins again.
     for one in pair(servers, CONSUME, **often):
-        one.said("Reading partition|standing by")
+        one.said("Reading partition|Standing by")
         one.send(signal.SIGSTOP)
     # The topic goes, so that there is a reason to join again, and is back before that is done.
     admin.delete_topics([topic])[topic].result(10)

@@ -12,7 +12,7 @@ def test_a_member_of_a_group_stays_calm_in_a_silent_network(pair, proxy, busy, t
     # Whether a heartbeat is under way when the network falls silent is a matter of luck.
     pairs = [pair(proxy.address, CONSUME) for _ in range(3)]
     for one in (one for both in pairs for one in both):
-        one.said("standing by|A: 20")
+        one.said("Standing by|A: 20")
     proxy.turn("cut")
     mended, faulty = zip(*pairs, strict=True)
     outcome = busy(*mended, *faulty, seconds=6)
