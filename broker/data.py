@@ -57,7 +57,7 @@ def is_running(server: str) -> bool:
 
 
 def lock(server: str) -> int:
-    """Lock the data directory for this server, also once this process is Java (`os.execv`)."""
+    """Lock the data directory for this server, also once this process is Java (`os.execve`)."""
 
     def report_wait(holder: str) -> None:
         print(f"Waiting for the previous {server} (process {holder}) to end.", flush=True)

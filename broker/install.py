@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
-from . import jars, locks
+from . import jars, java, locks
 
 PROJECT = jars.BROKER.parent
 VENV = PROJECT / ".venv"
@@ -31,9 +31,25 @@ STAMP = VENV / "installed"
 ABI = EXTENSION_SUFFIXES[0]
 
 # Settings of pip that a person may have for other installations: where to, what, and how.
-NOT_FOR_US = {"user", "target", "prefix", "root", "python", "dry-run", "no-deps", "require-hashes"}
-NOT_FOR_US |= {"platform", "python-version", "implementation", "abi", "requirement", "editable"}
-NOT_FOR_US |= {"config-file"}
+IGNORED_SETTINGS = {
+    "user",
+    "target",
+    "prefix",
+    "root",
+    "python",
+    "dry-run",
+    "no-deps",
+    "require-hashes",
+}
+IGNORED_SETTINGS |= {
+    "platform",
+    "python-version",
+    "implementation",
+    "abi",
+    "requirement",
+    "editable",
+}
+IGNORED_SETTINGS |= {"config-file", "constraint"}
 
 
 def main(files: list[str]) -> None:
@@ -52,21 +68,10 @@ def main(files: list[str]) -> None:
             for pins in filter(jars.missing, pin_files):
                 run("Kafka's jars", PYTHON, "-m", "broker", "install-jars", pins)
             prepare_java()
-    except PermissionError as error:
-        sys.exit(not_ours(error))
+    except OSError as error:
+        sys.exit(locks.explain(error))
     except KeyboardInterrupt:
         sys.exit("Interrupted! Run the same command again to continue the installation.")
-
-
-def not_ours(error: PermissionError) -> str:
-    """Which file of the project somebody else owns, and what to do about it."""
-    path = Path(error.filename)
-    while not path.exists():
-        path = path.parent
-    return (
-        f"{error.filename} cannot be written: {path} belongs to {path.owner()}."
-        f" Run this as {path.owner()}, or clone the project yourself."
-    )
 
 
 def requirements(file: Path) -> Iterator[tuple[str, str]]:
@@ -109,9 +114,9 @@ def install_packages(needed: dict[str, str]) -> None:
     if missing:
         notify(f"Installing Python packages: {', '.join(missing)}")
         # Without network pip fails while `.venv` still is what it was.
-        pip("wheel", "--wheel-dir", WHEELS, *missing)
+        pip(own_settings(), "wheel", "--wheel-dir", WHEELS, *missing)
         STAMP.unlink()
-        pip("install", "--no-index", "--find-links", WHEELS, *missing)
+        pip({}, "install", "--no-index", "--find-links", WHEELS, *missing)
         shutil.rmtree(WHEELS)
         os.sync()  # a power failure must not leave the stamp without the packages
         STAMP.write_text(ABI)
@@ -129,26 +134,29 @@ def packages() -> Iterator[tuple[str, str]]:
         yield normalized(name), version
 
 
-def pip(command: str, *arguments: object) -> None:
-    """Run a command of the virtual environment's pip."""
+def pip(settings: dict[str, str], *arguments: object) -> None:
+    """Run the virtual environment's pip with these settings and no others."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     options = ("--disable-pip-version-check", "--no-input")
-    words = (PYTHON, "-m", "pip", command, *options, *arguments)
-    run("The Python packages", *words, env=pip_environment(command))
+    words = (PYTHON, "-m", "pip", *arguments, *options)
+    run("The Python packages", *words, env=env | {"PIP_CONFIG_FILE": os.devnull} | settings)
 
 
-def pip_environment(command: str) -> dict[str, str]:
-    """An environment with all settings of pip but those that install elsewhere or not at all.
+def own_settings() -> dict[str, str]:
+    """All settings of pip, from its files and the environment, but IGNORED_SETTINGS.
 
     So a company's index is used, wherever it is set, and `user = true` does no harm.
     """
-    listed = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True)
-    settings = re.findall(r"^(.+)\.([a-z-]+)=(.+)$", listed.stdout, re.M)
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
-    for section in ("global", command, ":env:"):  # the later one counts
-        for where, name, value in settings:
-            if where == section and name not in NOT_FOR_US:
-                env[f"PIP_{name.upper().replace('-', '_')}"] = ast.literal_eval(value)
-    return env | {"PIP_CONFIG_FILE": os.devnull}
+    command = [PYTHON, "-m", "pip", "config", "list"]
+    listed = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if listed.returncode:
+        sys.exit("pip cannot read its configuration (reason above).")
+    settings = {}
+    for section in ("global", "install", "wheel", ":env:"):  # the later one counts
+        for name, value in re.findall(rf"^{section}\.([a-z0-9-]+)=(.+)$", listed.stdout, re.M):
+            if name not in IGNORED_SETTINGS:
+                settings[f"PIP_{name.upper().replace('-', '_')}"] = ast.literal_eval(value)
+    return settings
 
 
 def prepare_java() -> None:
@@ -165,7 +173,9 @@ def prepare_java() -> None:
             dump = (runtime / "bin" / "java", "-Xshare:dump", f"-XX:SharedArchiveFile={part}")
             dump += ("-Xlog:disable", "-Xlog:all=error:stderr")
             try:
-                subprocess.run([str(word) for word in dump], stdout=2, check=True)
+                subprocess.run(
+                    [str(word) for word in dump], stdout=2, check=True, env=java.environment()
+                )
                 part.replace(archive)
             except (OSError, subprocess.CalledProcessError) as error:
                 notify(f"No archive of Java's classes ({error}): the servers start more slowly.")

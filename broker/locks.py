@@ -1,4 +1,7 @@
-"""File locks (flock), which the kernel releases when the last process that holds one ends."""
+"""File locks (flock), which the kernel releases when the last process that holds one ends.
+
+And what to say of a file that cannot be used.
+"""
 
 from __future__ import annotations
 
@@ -52,3 +55,20 @@ def try_lock(lock: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def explain(error: OSError) -> str:
+    """Which file cannot be used, and whose it is if that is why."""
+    said = f"{error.filename} cannot be used: {error.strerror}."
+    if not isinstance(error, PermissionError) or not error.filename:
+        return said
+    path = Path(error.filename)
+    while not os.path.exists(path):
+        path = path.parent
+    if path.stat().st_uid == os.geteuid():
+        return said
+    try:
+        owner = path.owner()
+    except KeyError:  # in a container, say
+        owner = f"user {path.stat().st_uid}"
+    return f"{said} {path} belongs to {owner}: run this as {owner}, or clone the project yourself."

@@ -7,8 +7,6 @@ import socket
 import sys
 import time
 
-import psutil
-
 from . import data
 
 
@@ -72,6 +70,8 @@ def explanation(port: int) -> str:
 
 def owner(port: int) -> str:
     """` by NAME (process N)`, or nothing if the system does not tell."""
+    import psutil
+
     try:
         listening = [c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
         for pid in (c.pid for c in listening if c.laddr.port == port and c.pid):

@@ -9,7 +9,7 @@ from confluent_kafka.admin import (
     NewTopic,
 )
 
-from broker.__main__ import java_command
+from broker import java
 from broker.jars import PINS
 from tests.support.client import administrator, write
 from tests.support.process import Running, eventually, hold, producer
@@ -55,7 +55,7 @@ def test_a_quota_makes_a_producer_slower_and_costs_nothing(run, broker, topic, a
         """Change the client's quota by Kafka's own tool: no client library can."""
         options = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
         words = ("--bootstrap-server", broker.servers, "--alter", "--entity-type", "clients")
-        tool = java_command(PINS, options, "kafka.admin.ConfigCommand", *words, *change)
+        tool = java.command(PINS, options, "kafka.admin.ConfigCommand", *words, *change)
         assert add(Running(*tool)).ended(30) == 0
 
     quota("--entity-name", client, "--add-config", "producer_byte_rate=100")

@@ -135,10 +135,11 @@ class Kraft(Servers):
     def java(self, *words: str, **options) -> Running:
         """A program of this release of Kafka: options of Java, main class, arguments."""
         # Where the tests were given a running broker, what this needs is not installed.
-        from broker.__main__ import SERVER_OPTIONS, java_command
+        from broker import java as broker_java
+        from broker.__main__ import SERVER_OPTIONS
 
         java = [*SERVER_OPTIONS, f"-XX:SharedArchiveFile={ARCHIVE}"]
-        return self.launch(*java_command(PINS, java, *words), **options)
+        return self.launch(*broker_java.command(PINS, java, *words), **options)
 
     def start_kafka(self, number: int = 0) -> None:
         """Start one Kafka unless it runs; does not wait for it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -118,13 +119,13 @@ class Broker(Servers):
     def start_zookeeper(self) -> None:
         """Start ZooKeeper unless it runs."""
         if not self.zookeeper or not self.zookeeper.alive:
-            self.zookeeper = self.command("zookeeper-server-start")
+            self.zookeeper = self.server("zookeeper-server-start")
 
     def start_kafka(self, number: int = 0) -> None:
         """Start Kafka unless it runs; does not wait for it."""
         if not self.runs(number):
             settings = self.listeners() | self.settings
-            self.kafka = self.command("kafka-server-start", *as_overrides(settings))
+            self.kafka = self.server("kafka-server-start", *as_overrides(settings))
 
     def listeners(self) -> dict[str, object]:
         """Kafka's settings for the proxied listeners."""
@@ -138,6 +139,10 @@ class Broker(Servers):
             "advertised.listeners": addresses(names, advertised),
             "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in names),
         }
+
+    def server(self, name: str, *arguments: str) -> Running:
+        """One of the servers, started as in its tile: without a look at the installation."""
+        return self.launch(sys.executable, "-m", "broker", name, *arguments, env=self.env)
 
     def command(self, name: str, *arguments: str, **options) -> Running:
         """One of the broker's commands, run against this broker."""
