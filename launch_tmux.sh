@@ -13,7 +13,6 @@ main() {
   enter_project
   # The tmux server that TMUX names may have exited.
   tmux_quietly list-sessions >/dev/null 2>&1 || unset TMUX TMUX_PANE
-  find_server
   case $* in
   '') start_or_attach ;;
   stop) stop ;;
@@ -51,10 +50,9 @@ enter_project() {
 find_server() {
   local pid socket
   [[ -s $SERVER ]] && read -r pid socket <"$SERVER" || return 0
-  [[ $(ps -o comm= -p "$pid") == *tmux* ]] || return 0
-  if [[ ! -S $socket ]]; then
-    [[ -d ${socket%/*} ]] || mkdir -m 700 "${socket%/*}"
-    kill -USR1 "$pid"
+  if [[ ! -S $socket && $(ps -o comm= -p "$pid" 2>/dev/null) == *tmux* ]]; then
+    [[ -d ${socket%/*} ]] || mkdir -m 700 "${socket%/*}" || return 0
+    kill -USR1 "$pid" || return 0
     for _ in {1..20}; do [[ -S $socket ]] || sleep 0.1; done
   fi
   SOCKET=$socket
@@ -62,6 +60,7 @@ find_server() {
 }
 
 start_or_attach() {
+  find_server
   if ! running; then
     broker/install tmux htop
     running || start
@@ -113,7 +112,7 @@ local_broker() { [[ -z ${KAFKA_BOOTSTRAP_SERVERS:-} ]]; }
 # Creates the session with htop, or else top, in its first tile; prints the tile's pane id.
 create_session() {
   local monitor first=()
-  monitor=$(command -v htop || command -v top) || return
+  monitor=$(command -v htop || command -v top) || die "Neither htop nor top is installed."
   # A server of our own must not exit while nobody looks; tmux 3.3 fails where sizes are manual.
   tmux_quietly list-sessions >/dev/null 2>&1 ||
     first=(start-server \; set-option -gw window-size latest \; set-option -s exit-unattached off \;)
@@ -124,7 +123,7 @@ create_session() {
     set-option -t "=$SESSION:" @monitor "${monitor##*/}"
 }
 
-# Removes what the person's hooks have made of the new session, and lets them do no more in it.
+# Undoes what the person's tmux hooks did to the new session, and disables them there.
 without_own_hooks() {
   local hook
   for hook in $({ tmux_quietly show-hooks -g && tmux_quietly show-hooks -gw; } |
@@ -163,6 +162,7 @@ set-option -t =$SESSION: status-interval 1
 set-option -w -t =$SESSION: remain-on-exit on
 set-option -w -t =$SESSION: -q remain-on-exit-format "$restart starts it again#{?pane_dead_status, (it ended with status #{pane_dead_status}),}"
 set-option -w -t =$SESSION: synchronize-panes off
+set-option -w -t =$SESSION: pane-base-index 0
 set-option -w -t =$SESSION: pane-border-status top
 set-option -w -t =$SESSION: pane-border-format "#{?pane_active,#[reverse],} #{?pane_dead,$check#{?#{e|<:#{pane_width},50},,#{@title} has ended: }$restart,#{@title}} "
 END
@@ -173,8 +173,8 @@ END
 environment() {
   local name value
   tmux_quietly show-environment -g | LC_ALL=C sed -nE \
-    "s/^((KAFKA|BROKER|ZOOKEEPER)_[A-Za-z0-9_]*|JAVA_HOME)=.*/set-environment -t =$SESSION -r \1/p"
-  for name in ${!KAFKA_@} BROKER_DATA BROKER_PORT ZOOKEEPER_PORT JAVA_HOME PATH; do
+    "s/^((KAFKA|BROKER|ZOOKEEPER|AWS|KRB5)_?[A-Za-z0-9_]*|JAVA_HOME)=.*/set-environment -t =$SESSION -r \1/p"
+  for name in ${!KAFKA_@} ${!AWS_@} ${!KRB5@} BROKER_DATA BROKER_PORT ZOOKEEPER_PORT JAVA_HOME PATH; do
     [[ -n ${!name+set} ]] || continue
     value=${!name//\\/\\\\}
     value=${value//\"/\\\"}
@@ -208,6 +208,7 @@ inside_tmux() {
 }
 
 stop() {
+  find_server
   if ! running; then
     echo "Nothing is running."
     return
@@ -217,8 +218,9 @@ stop() {
   terminate 5 'Producer A|Producer B|Consumer C'
   terminate 7 Kafka
   terminate 8 ZooKeeper
-  terminate 9 '.*'
+  terminate 9 '.+'
   tmux_quietly kill-session -t "=$SESSION"
+  rm -f "$SERVER"
   echo "Stopped."
 }
 

@@ -201,6 +201,7 @@ def test_stop_where_nothing_runs_says_so(machine):
     assert (done.returncode, done.stdout, done.stderr) == (0, "Nothing is running.\n", "")
 
 
+@pytest.mark.full
 def test_kill_session_leaves_nothing_running(machine):
     assert machine.launch().returncode == 0
     eventually(lambda: machine.consumed(), STARTUP, "numbers in tile C")
@@ -208,6 +209,7 @@ def test_kill_session_leaves_nothing_running(machine):
     machine.wait_for_nothing()
 
 
+@pytest.mark.full
 def test_it_starts_again_after_kill_9_of_tmux_and_the_servers(machine):
     assert machine.launch().returncode == 0
     eventually(lambda: machine.consumed(), STARTUP, "numbers in tile C")
@@ -240,7 +242,13 @@ OWN_SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("kind", OWN_SETTINGS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if "hooks" in kind else pytest.param(kind, marks=pytest.mark.full)
+        for kind in OWN_SETTINGS
+    ],
+)
 def test_the_tiles_are_the_same_for_a_person_whose_tmux(started, new_machine, kind):
     machine = new_machine(**other_kafka(started))
     (machine.home / ".tmux.conf").write_text(OWN_SETTINGS[kind])
@@ -364,13 +372,13 @@ def test_own_tmux_and_its_options_stay_as_they_were(started, new_machine):
     former = machine.tiles()["Producer B"].pid
     os.kill(former, signal.SIGKILL)
     eventually(
-        lambda: "C-a :respawnp -t .3" in terminal.screen(), REDRAW, "the way to start it again"
+        lambda: "C-a :respawnp -t .2" in terminal.screen(), REDRAW, "the way to start it again"
     )
     assert machine.tiles()["Producer B"].dead
     assert "B: 1 " in machine.text("Producer B")
     terminal.type("C-a", ":")
     eventually(lambda: re.search(r"^:", terminal.screen(), re.M), REDRAW, "tmux's prompt")
-    terminal.type("respawnp -t .3", "Enter")
+    terminal.type("respawnp -t .2", "Enter")
     eventually(lambda: not machine.tiles()["Producer B"].dead, REDRAW, "the producer to run again")
     assert machine.tiles()["Producer B"].pid != former
     machine.wait_for_numbers()
