@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from uuid import uuid4
+from zlib import crc32
 
 import pytest
 
@@ -28,7 +29,8 @@ from tests.support.session import Session
 # worker, so that the servers exist only once.
 SHARED = ("outages_broker", "shared_cluster", "kraft", "secured", "started", "stream", "strict")
 
-# What takes longest goes first: started last it would keep one worker busy alone.
+# What takes longest goes first: started last it would keep one worker busy alone. All others follow
+# in an order of chance, so that those that mostly wait run beside those that mostly compute.
 LONGEST_FIRST = (
     "test_what_a_reader_copies",
     "kraft",
@@ -37,13 +39,6 @@ LONGEST_FIRST = (
     "outages_broker",
     "secured",
     "test_it_comes_up_again",
-    "test_install",
-    "test_launcher",
-    "test_broker",
-    "test_processes",
-    "test_network",
-    "test_signals",
-    "stream",
 )
 
 
@@ -126,13 +121,13 @@ def pytest_collection_modifyitems(config, items) -> None:
     items.sort(key=place)
 
 
-def place(item) -> int:
+def place(item) -> tuple[int, int]:
     """Where a test comes among all."""
     names = (item.path.stem, *item.fixturenames)
     for number, name in enumerate(LONGEST_FIRST):
         if name in names or item.name.startswith(name):
-            return number
-    return len(LONGEST_FIRST)
+            return number, 0
+    return len(LONGEST_FIRST), crc32(item.nodeid.encode())
 
 
 @pytest.fixture(scope="session")
