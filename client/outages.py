@@ -18,6 +18,9 @@ from client.stopping import stop
 # Seconds after which a connection counts as made: some are accepted and closed at once.
 STABLE_AFTER = 1
 
+# Seconds within which an error of a broker counts as the same as before.
+SAME_WITHIN = 5
+
 # The loggers to read, and the level that each needs: that a group has no coordinator, or that it is
 # just starting, is logged at DEBUG only.
 LOGGERS = dict.fromkeys(("kafka.net.manager", "kafka.net.connection"), logging.INFO)
@@ -44,8 +47,9 @@ class ConnectionReport:
         self.lost: set[str] = set()
         self.unreachable: dict[str, str] = {}  # since the start, and why
         self.changed_at = 0.0  # when a connection was lost or came back
-        self.last_error = ""  # what a broker answered
-        self.last_error_at = 0.0
+        self.last_error = ""  # what a broker answered last,
+        self.last_error_at = 0.0  # when,
+        self.repeated_since = 0.0  # and since when it has been the same
         self.outcome: queue.SimpleQueue | None = None  # of whoever is connecting
 
     def listen(self) -> None:
@@ -77,8 +81,13 @@ class ConnectionReport:
             case message, arguments:
                 for logged in (UNNAMED.get(message), *arguments):
                     if error := broker_error(logged):
-                        self.last_error = describe(error())[0]
-                        self.last_error_at = time.monotonic()
+                        self.failed_request(describe(error())[0], time.monotonic())
+
+    def failed_request(self, reason: str, now: float) -> None:
+        """Take note of an error that a broker answered."""
+        if reason != self.last_error or now > self.last_error_at + SAME_WITHIN:
+            self.repeated_since = now
+        self.last_error, self.last_error_at = reason, now
 
     def failed(self, server: str, error: Exception) -> None:
         """Say once why a server cannot be reached, or that its connection broke."""

@@ -5,10 +5,11 @@ import time
 from client.messages import notify
 from client.outages import report
 
-# Seconds after which a wait is reported. Without an answer of the broker it takes longer: that the
-# connection is lost (request_timeout_ms) says more.
+# Seconds after which a wait is reported, if the broker has given the same reason all the time: one
+# that has just started gives others for a moment. Without any reason it takes longer, since that
+# the connection is lost (request_timeout_ms) says more.
 PATIENCE = 5
-WITHOUT_ANSWER = 7.5
+WITHOUT_REASON = 7.5
 
 
 class Wait:
@@ -31,7 +32,8 @@ class Wait:
             self.awaiting, self.since, self.reported = awaited, now, set()
         since = max(self.since, report.changed_at)
         reason = report.last_error if report.last_error_at > since else ""
-        if not awaited or now < since + (PATIENCE if reason else WITHOUT_ANSWER):
+        begun = max(since, report.repeated_since) if reason else since
+        if not awaited or now < begun + (PATIENCE if reason else WITHOUT_REASON):
             return
         if not reason and report.lost and not report.connected:  # that was reported
             return

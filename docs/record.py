@@ -73,27 +73,28 @@ def main() -> None:
         eventually((machine.home / "recorded").exists, 10, "the end of the recording")
     finally:
         machine.close()
-    begin_with_tiles()
+    trim()
     drawing = ("--font-size", "12", "--line-height", "1.25", "--theme", "asciinema")
-    limits = ("--fps-cap", "3", "--idle-time-limit", "2", "--last-frame-duration", "4")
+    limits = ("--fps-cap", "3", "--idle-time-limit", "2", "--last-frame-duration", "2")
     subprocess.run([BIN / "agg", *drawing, *limits, CAST, PICTURE], check=True)
 
 
-def begin_with_tiles() -> None:
-    """Put all that is drawn in the recording's first second at its beginning."""
-    header, *events = CAST.read_text().splitlines()
-    moved = [[max(0, when - 1), kind, data] for when, kind, data in map(json.loads, events)]
-    CAST.write_text("\n".join([header, *map(json.dumps, moved)]) + "\n")
+def trim() -> None:
+    """Let the recording begin when the tiles are drawn, after a second, and end at "Stopped."."""
+    header, *events = map(json.loads, CAST.read_text().splitlines())
+    last = next(n for n, (_, _, data) in enumerate(events) if "Stopped." in data)
+    kept = [[max(0, when - 1), kind, data] for when, kind, data in events[: last + 1]]
+    CAST.write_text("".join(f"{json.dumps(line)}\n" for line in [header, *kept]))
 
 
 def play(machine: Machine, terminal: Terminal) -> None:
     """What the person at the keyboard does and waits for."""
     sees(terminal, r"Consumer C")
-    look(3)
+    look(2)
     command(terminal, "run -t .1 'kill -9 #{pane_pid}'")
     caption(machine, "Kafka killed")
     sees(terminal, "Kafka has ended|:respawnp -t .1")
-    look(3)
+    look(2)
     command(terminal, "respawnp -t .1")
     known = numbers(terminal)
     eventually(lambda: numbers(terminal) > known + 4, 60, "new numbers on", terminal)
