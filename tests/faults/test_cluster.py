@@ -59,7 +59,7 @@ def test_the_leader_moved_by_hand_costs_nothing(cluster, trio, topic, full):
 
 @pytest.mark.full
 def test_a_rolling_restart_costs_nothing(cluster, trio, topic):
-    for _ in range(5):
+    for _ in range(3):
         for number in range(3):
             cluster.stop_kafka(number)
             trio.flowing()

@@ -45,6 +45,14 @@ def test_native_code_is_unpacked_where_it_may_be_executed(broker, topic, ours_to
     assert list((broker.data / "kafka.tmp").glob("*snappy*"))
 
 
+def test_a_containers_link_is_no_port_of_ours():
+    link = {"BROKER_PORT": "tcp://10.0.0.1:9092", "ZOOKEEPER_PORT": "tcp://10.0.0.1:2181"}
+    code = "from broker import ports; from client import settings; "
+    code += "print(ports.kafka(), ports.zookeeper(), settings.local_port())"
+    asked = Running(sys.executable, "-c", code, env=link)
+    assert (asked.ended(), asked.out) == (0, ["9092 2181 9092"]), asked
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.full
 def test_the_console_commands_reach_the_broker(broker, topic):
