@@ -48,9 +48,11 @@ enter_project() {
 # Finds the tmux server that was used last: it may have another socket than this terminal's, and a
 # cleaner of /tmp may have deleted the socket. tmux creates it again at SIGUSR1.
 find_server() {
-  local pid socket
+  local pid socket name
   [[ -s $SERVER ]] && read -r pid socket <"$SERVER" || return 0
-  if [[ ! -S $socket && $(ps -o comm= -p "$pid" 2>/dev/null) == *tmux* ]]; then
+  # Not every Linux has ps.
+  name=$(cat "/proc/$pid/comm" 2>/dev/null || ps -o comm= -p "$pid" 2>/dev/null) || true
+  if [[ ! -S $socket && $name == *tmux* ]]; then
     [[ -d ${socket%/*} ]] || mkdir -m 700 "${socket%/*}" || return 0
     kill -USR1 "$pid" || return 0
     for _ in {1..20}; do [[ -S $socket ]] || sleep 0.1; done

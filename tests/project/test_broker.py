@@ -130,7 +130,7 @@ def test_a_segment_cut_short_keeps_every_whole_batch_before_the_cut(own_broker, 
     "share",
     [
         pytest.param(0, id="all", marks=pytest.mark.full),
-        pytest.param(0.2, id="most"),
+        pytest.param(0.2, id="most", marks=pytest.mark.full),
         pytest.param(0.9, id="end", marks=pytest.mark.full),
     ],
 )

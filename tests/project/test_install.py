@@ -68,7 +68,8 @@ def test_a_tampered_and_a_missing_jar_are_noticed_and_mended(copy, install):
     assert tampered.read_bytes() == content and jars(copy) == names
 
 
-@pytest.mark.parametrize("name", ["SIGINT", pytest.param("SIGKILL", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
 def test_an_interrupted_installation_never_counts_as_one(copy, install, name):
     names = jars(copy)
     shutil.rmtree(copy / ".kafka" / "jars")
