@@ -96,6 +96,8 @@ def run_console_command(name: str, arguments: tuple[str, ...]) -> None:
     """Become one of Kafka's console commands; the local broker is its default."""
     if not any(word.startswith("--bootstrap-server") for word in arguments):
         arguments = ("--bootstrap-server", f"127.0.0.1:{ports.kafka()}", *arguments)
+    if name == "kafka-consumer-groups" and "--timeout" not in arguments:
+        arguments = ("--timeout", "30000", *arguments)  # its five seconds are few on a busy machine
     options = [*SERVER_OPTIONS, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
     become_java(options, CONSOLE_COMMANDS[name], *arguments)
 
