@@ -59,8 +59,10 @@ def try_lock(lock: int) -> bool:
 
 def explain(error: OSError) -> str:
     """Which file cannot be used, and whose it is if that is why."""
+    if not error.filename:
+        return f"{error}."
     said = f"{error.filename} cannot be used: {error.strerror}."
-    if not isinstance(error, PermissionError) or not error.filename:
+    if not isinstance(error, PermissionError):
         return said
     path = Path(error.filename)
     while not os.path.exists(path):
