@@ -83,9 +83,10 @@ running() {
 project() (LC_ALL=C && printf '%q' "$PWD")
 
 start() {
-  local above below python=(.venv/bin/python -E) # -E: settings of another Python do no harm
+  local monitor above below python=(.venv/bin/python -E) # -E: settings of another Python do no harm
   ! local_broker || "${python[@]}" -m broker check-ports
-  above=$(create_session) || {
+  monitor=$(command -v htop || command -v top) || die "Neither htop nor top is installed."
+  above=$(create_session "$monitor") || {
     running # another start of this project was faster
     return
   }
@@ -93,8 +94,8 @@ start() {
   mkdir -p "${SERVER%/*}"
   tmux_quietly display-message -p -t "$above" '#{pid} #{socket_path}' >"$SERVER"
   without_own_hooks "$above"
-  tmux_quietly set-option -p -t "$above" -F @title '#{@monitor}'
-  { appearance && environment; } | tmux ${SOCKET:+-S "$SOCKET"} source-file -
+  tmux_quietly set-option -p -t "$above" @title "${monitor##*/}"
+  { appearance && environment; } | tmux_on_server source-file -
   # 200 by 50, whatever the terminal: this divides into equal tiles of 66 columns and 24 rows.
   tmux_quietly resize-window -t "$above" -x 200 -y 50
   if local_broker; then
@@ -111,18 +112,16 @@ start() {
 
 local_broker() { [[ -z ${KAFKA_BOOTSTRAP_SERVERS:-} ]]; }
 
-# Creates the session with htop, or else top, in its first tile; prints the tile's pane id.
+# create_session MONITOR: creates the session, MONITOR in its first tile; prints the tile's pane id.
 create_session() {
-  local monitor first=()
-  monitor=$(command -v htop || command -v top) || die "Neither htop nor top is installed."
+  local first=()
   # A server of our own must not exit while nobody looks; tmux 3.3 fails where sizes are manual.
   tmux_quietly list-sessions >/dev/null 2>&1 ||
     first=(start-server \; set-option -gw window-size latest \; set-option -s exit-unattached off \;)
   # HTOPRC keeps htop from writing to the home directory.
   tmux_quietly ${first[@]+"${first[@]}"} new-session -d -s "$SESSION" -n "$SESSION" -P -F '#{pane_id}' \
-    env HTOPRC="$PWD/.kafka/htoprc" "$monitor" \; set-option -t "=$SESSION:" destroy-unattached off \; \
-    set-option -t "=$SESSION:" @numbers-project "$(project)" \; \
-    set-option -t "=$SESSION:" @monitor "${monitor##*/}"
+    env HTOPRC="$PWD/.kafka/htoprc" "$1" \; set-option -t "=$SESSION:" destroy-unattached off \; \
+    set-option -t "=$SESSION:" @numbers-project "$(project)"
 }
 
 # Undoes what the person's tmux hooks did to the new session, and disables them there.
@@ -191,7 +190,7 @@ attach() {
   if inside_tmux; then
     tmux_quietly switch-client -t "=$SESSION" && return
   elif [[ -t 0 && -t 1 && ${TERM:-dumb} != dumb ]]; then
-    tmux ${SOCKET:+-S "$SOCKET"} attach-session -t "=$SESSION" && return
+    tmux_on_server attach-session -t "=$SESSION" && return
     running || return
   fi
   echo "The system is running in the tmux session \"$SESSION\"."
@@ -242,7 +241,9 @@ pids() {
 }
 
 # On a terminal of a type that it does not know, tmux refuses every command, not just to attach.
-tmux_quietly() { tmux ${SOCKET:+-S "$SOCKET"} "$@" </dev/null; }
+tmux_quietly() { tmux_on_server "$@" </dev/null; }
+
+tmux_on_server() { tmux ${SOCKET:+-S "$SOCKET"} "$@"; }
 
 die() {
   echo "$1" >&2

@@ -31,25 +31,9 @@ STAMP = VENV / "installed"
 ABI = EXTENSION_SUFFIXES[0]
 
 # Settings of pip that a person may have for other installations: where to, what, and how.
-IGNORED_SETTINGS = {
-    "user",
-    "target",
-    "prefix",
-    "root",
-    "python",
-    "dry-run",
-    "no-deps",
-    "require-hashes",
-}
-IGNORED_SETTINGS |= {
-    "platform",
-    "python-version",
-    "implementation",
-    "abi",
-    "requirement",
-    "editable",
-}
-IGNORED_SETTINGS |= {"config-file", "constraint"}
+IGNORED_SETTINGS = {"user", "target", "prefix", "root", "python", "dry-run", "no-deps"}
+IGNORED_SETTINGS |= {"require-hashes", "platform", "python-version", "implementation", "abi"}
+IGNORED_SETTINGS |= {"requirement", "editable", "config-file", "constraint"}
 
 
 def main(files: list[str]) -> None:

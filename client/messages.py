@@ -15,17 +15,22 @@ from client.settings import TOPIC
 TRANSIENT = (errors.KafkaProtocolError, errors.InvalidReplicationFactorError)
 
 NAME = f'"{TOPIC}"'
-NO_TOPIC = f"there is no topic {NAME}, and Kafka does not let us create it"
+NO_TOPIC = f"there is no topic {NAME}"
 DENIED = "access denied: ask for the ACL"
 GROUP = "see KAFKA_GROUP_ID"
 CLOSED = "it closed the connection: not ready yet, or see KAFKA_SECURITY_PROTOCOL"
 
 # Part of an error's name or text, what it means, and whether retrying cannot help.
 MEANINGS = (
-    ("CreateTopics", f"{NO_TOPIC}: ask for the topic, or for the ACL Create on it", True),
+    (
+        "CreateTopics",
+        f"{NO_TOPIC}, and Kafka does not let us create it: ask for the topic, or for the ACL Create"
+        " on it",
+        True,
+    ),
     ("TopicAuthorization", f"{DENIED} Write (a producer) or Read (a consumer) on {NAME}", True),
     ("InvalidTopic", f"Kafka allows no topic of the name {NAME}: see KAFKA_TOPIC", True),
-    ("GroupAuthorization", f"{DENIED} Read on the group of the consumer, see KAFKA_GROUP_ID", True),
+    ("GroupAuthorization", f"{DENIED} Read on the group of the consumer, {GROUP}", True),
     # For a user who may write to no topic; Kafka before 2.8 asks for IdempotentWrite, too.
     ("ClusterAuthorization", f"{DENIED} Write on {NAME}", True),
     ("SaslAuthenticationFailed", "it refuses this user and password (KAFKA_SASL_PLAIN_…)", True),
@@ -57,7 +62,7 @@ MEANINGS = (
     ("NotCoordinator", "the group's coordinator is moving", False),
     ("LeaderNotAvailable", "a partition has no leader: its brokers are missing", False),
     ("NotLeaderForPartition", "a partition's leader is moving", False),
-    ("UnknownTopic", f"there is no topic {NAME}", False),
+    ("UnknownTopic", NO_TOPIC, False),
     ("KafkaStorage", "a disk of the broker has failed", False),
     ("UnstableOffsetCommit", "a transaction with offsets of the group is open", False),
     ("RebalanceInProgress", "another member of the group is slow to rejoin", False),
@@ -81,9 +86,8 @@ def describe(error: Exception) -> tuple[str, bool]:
     for sign, meaning, final in MEANINGS:
         if sign in text:
             return meaning, final
-    text = text.rstrip(".")
-    # Any other error than kafka-python's own comes from a setting.
-    return (str(error).rstrip("."), False) if isinstance(error, KafkaError) else (text, True)
+    of_a_setting = not isinstance(error, KafkaError)
+    return (text if of_a_setting else str(error)).rstrip("."), of_a_setting
 
 
 def is_transient(error: Exception) -> bool:

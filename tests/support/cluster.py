@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import signal
-import sys
 from pathlib import Path
 
 from confluent_kafka import ElectionType
 
-from tests.support.process import Running, eventually, free_ports
+from tests.support.process import eventually, free_ports
 from tests.support.proxy import Proxy
 from tests.support.servers import Servers, as_overrides
 
@@ -58,11 +57,6 @@ class Cluster(Servers):
         eventually(lambda: len(self.metadata().brokers) == len(self.kafkas), 20, "all in metadata")
         return self
 
-    def start_zookeeper(self) -> None:
-        """Start ZooKeeper unless it runs."""
-        if not self.zookeeper or not self.zookeeper.alive:
-            self.zookeeper = self.command("zookeeper-server-start")
-
     def start_kafka(self, number: int = 0) -> None:
         """Start one Kafka unless it runs; does not wait for it."""
         if self.runs(number):
@@ -75,13 +69,12 @@ class Cluster(Servers):
             "advertised.listeners": f"{own}{proxy.address}",
         }
         words = as_overrides(settings)
-        self.kafkas[number] = self.command("kafka-server-start", *words, number=number)
+        self.kafkas[number] = self.server("kafka-server-start", *words, number=number)
 
-    def command(self, name: str, *arguments: str, number: int = 0) -> Running:
-        """One of the broker's commands, run against one of the three."""
+    def env_of(self, number: int) -> dict[str, str]:
+        """The settings with which one of the three is started."""
         env = {"ZOOKEEPER_PORT": str(self.zookeeper_port), "BROKER_PORT": str(self.ports[number])}
-        env["BROKER_DATA"] = str(self.data / f"broker{number}")
-        return self.launch(sys.executable, "-m", "broker", name, *arguments, env=env)
+        return env | {"BROKER_DATA": str(self.data / f"broker{number}")}
 
     def metadata(self):
         """The brokers and topics that the cluster knows."""

@@ -35,6 +35,20 @@ class Servers:
         self.started.append(Running(*command, **options))
         return self.started[-1]
 
+    def env_of(self, number: int) -> dict[str, str]:
+        """The settings with which one Kafka, and ZooKeeper with the first one, are started."""
+        raise NotImplementedError
+
+    def server(self, name: str, *arguments: str, number: int = 0) -> Running:
+        """One of the servers, started as in its tile: without a look at the installation."""
+        command = (sys.executable, "-m", "broker", name, *arguments)
+        return self.launch(*command, env=self.env_of(number))
+
+    def start_zookeeper(self) -> None:
+        """Start ZooKeeper unless it runs."""
+        if not self.zookeeper or not self.zookeeper.alive:
+            self.zookeeper = self.server("zookeeper-server-start")
+
     def start_kafka(self, number: int = 0) -> None:
         """Start one Kafka unless it runs; does not wait for it."""
         raise NotImplementedError
@@ -116,10 +130,9 @@ class Broker(Servers):
         self.wait()
         return self
 
-    def start_zookeeper(self) -> None:
-        """Start ZooKeeper unless it runs."""
-        if not self.zookeeper or not self.zookeeper.alive:
-            self.zookeeper = self.server("zookeeper-server-start")
+    def env_of(self, number: int) -> dict[str, str]:
+        """The settings with which both are started."""
+        return self.env
 
     def start_kafka(self, number: int = 0) -> None:
         """Start Kafka unless it runs; does not wait for it."""
@@ -139,10 +152,6 @@ class Broker(Servers):
             "advertised.listeners": addresses(names, advertised),
             "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in names),
         }
-
-    def server(self, name: str, *arguments: str) -> Running:
-        """One of the servers, started as in its tile: without a look at the installation."""
-        return self.launch(sys.executable, "-m", "broker", name, *arguments, env=self.env)
 
     def command(self, name: str, *arguments: str, **options) -> Running:
         """One of the broker's commands, run against this broker."""
