@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -60,9 +59,10 @@ def start_zookeeper() -> None:
     data.lock("zookeeper")
     ports.check("zookeeper")
     data.drop_empty_logs()
-    settings = (jars.BROKER / "zookeeper.properties").read_text()
-    Path("zookeeper.properties").write_text(f"{settings}clientPort={ports.zookeeper()}\n")
-    become_server("zookeeper", "org.apache.zookeeper.server.quorum.QuorumPeerMain")
+    settings = Path("zookeeper.properties")
+    own = f"clientPort={ports.zookeeper()}\n"
+    settings.write_text((jars.BROKER / settings).read_text() + own)
+    become_server("zookeeper", "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(settings))
 
 
 def start_kafka(overrides: tuple[str, ...]) -> None:
@@ -70,14 +70,19 @@ def start_kafka(overrides: tuple[str, ...]) -> None:
     data.use_data_directory()
     lock = data.lock("kafka")
     ports.check("kafka")
-    data.kill_if_shutdown_hangs(lock)
-    broker_id = re.search(r"broker\.id=(\d+)", " ".join(overrides))
-    data.repair_zookeeper(ports.zookeeper(), broker_id[1] if broker_id else "")
-    shutil.copy(jars.BROKER / "server.properties", "kafka.properties")
-    address = f"PLAINTEXT://127.0.0.1:{ports.kafka()}"
-    settings = [f"listeners={address}", f"zookeeper.connect=127.0.0.1:{ports.zookeeper()}"]
-    options = [word for setting in settings for word in ("--override", setting)]
-    become_server("kafka", "kafka.Kafka", *options, *overrides)
+    other_id = re.search(r"broker\.id=(\d+)", " ".join(overrides))
+    # One broker of several: the others' partitions are not in its log directory.
+    stored = {} if other_id else data.cluster_state()
+    # With the marker of a clean shutdown Kafka would not check segments, which may be truncated.
+    Path("kafka/.kafka_cleanshutdown").unlink(missing_ok=True)
+
+    def settings() -> str:
+        data.repair_zookeeper(ports.zookeeper(), other_id[1] if other_id else "0", stored)
+        address = f"PLAINTEXT://127.0.0.1:{ports.kafka()}"
+        own = f"listeners={address}\nzookeeper.connect=127.0.0.1:{ports.zookeeper()}\n"
+        return (jars.BROKER / "server.properties").read_text() + own
+
+    become_server("kafka", "kafka.Kafka", data.fork_companion(lock, settings), *overrides)
 
 
 def become_server(name: str, main_class: str, *arguments: str) -> None:
@@ -89,7 +94,7 @@ def become_server(name: str, main_class: str, *arguments: str) -> None:
     # snappy and zstd unpack native code there: often /tmp allows none to be executed.
     unpacking = [f"-Djava.io.tmpdir={data.temporary_directory(name)}"]
     options = [*SERVER_OPTIONS, *archiving, *log, *unpacking]
-    become_java(options, main_class, f"{name}.properties", *arguments)
+    become_java(options, main_class, *arguments)
 
 
 def run_console_command(name: str, arguments: tuple[str, ...]) -> None:

@@ -10,7 +10,8 @@ import select
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,23 +69,27 @@ def lock(server: str) -> int:
         sys.exit(f"{server} already runs on {directory()} (process {holder}): stop it first.")
 
 
-def kill_if_shutdown_hangs(lock: int) -> None:
-    """Fork a child that kills this process, which will be Kafka, if its shutdown hangs.
+def fork_companion(lock: int, settings: Callable[[], str]) -> str:
+    """Fork a child that stays beside this process, which will be Kafka; a path to Kafka's settings.
 
-    Kafka cannot shut down without ZooKeeper: 3.9.2 waits in KafkaController.shutdown for ever. A
-    closing terminal ends both at once. The child notices because it is in Kafka's process group,
-    which gets the terminal's signals.
+    Kafka reads them from the child as soon as it has them: until then Java can load. The child also
+    kills Kafka if its shutdown hangs. Kafka cannot shut down without ZooKeeper: 3.9.2 waits in
+    KafkaController.shutdown for ever. A closing terminal ends both at once. The child notices
+    because it is in Kafka's process group, which gets the terminal's signals.
     """
     kafka_ended, held_by_kafka = os.pipe()
-    os.set_inheritable(held_by_kafka, True)
+    read_by_kafka, written = os.pipe()
+    for inherited in (held_by_kafka, read_by_kafka):
+        os.set_inheritable(inherited, True)
     kafka = os.getpid()
     if os.fork():
-        return
-    os.close(lock)
-    os.close(held_by_kafka)
+        return f"/dev/fd/{read_by_kafka}"
+    for fd in (lock, held_by_kafka, read_by_kafka):
+        os.close(fd)
     try:
         for number in STOP_SIGNALS:
             signal.signal(number, signal.default_int_handler)
+        threading.Thread(target=hand_over, args=[settings, written, kafka], daemon=True).start()
         os.read(kafka_ended, 1)  # returns at the end of the pipe
     except KeyboardInterrupt:
         for number in STOP_SIGNALS:
@@ -94,6 +99,16 @@ def kill_if_shutdown_hangs(lock: int) -> None:
     os._exit(0)
 
 
+def hand_over(settings: Callable[[], str], written: int, kafka: int) -> None:
+    """Write the settings to a pipe; end Kafka if there are none, which is a fault to be seen."""
+    try:
+        with open(written, "w") as pipe:
+            pipe.write(settings())
+    except BaseException:
+        os.kill(kafka, signal.SIGTERM)
+        raise
+
+
 def drop_empty_logs() -> None:
     """Delete ZooKeeper's logs that are shorter than their header of 16 bytes: it fails on them."""
     for log in Path("zookeeper").glob("version-2/log.*"):
@@ -101,24 +116,19 @@ def drop_empty_logs() -> None:
             log.unlink()
 
 
-def repair_zookeeper(zookeeper_port: int, broker_id: str = "") -> None:
-    """Make ZooKeeper agree with Kafka's log directory before Kafka starts.
+def repair_zookeeper(zookeeper_port: int, broker_id: str, stored: dict[str, dict]) -> None:
+    """Make ZooKeeper agree with Kafka's log directory before Kafka connects; waits for ZooKeeper.
 
     A killed Kafka stays registered until its session expires, and a new one fails with NodeExists.
-    A ZooKeeper whose own log was truncated may have lost the cluster's id and its topics, which
-    are restored from the log directory. That is impossible with a `broker_id`, which means one
-    broker of several: the others' partitions are not in its log directory.
+    A ZooKeeper whose own log was truncated may have lost what is `stored` in the log directory: the
+    cluster's id and its topics.
     """
-    log = Path("kafka")
-    # With the marker of a clean shutdown Kafka would not check segments, which may be truncated.
-    (log / ".kafka_cleanshutdown").unlink(missing_ok=True)
-    # Connect even if there is nothing to repair: a Kafka that starts before its ZooKeeper sleeps
+    # Connect even if there is nothing to repair: a Kafka that connects before its ZooKeeper sleeps
     # between attempts, which makes a first start more than a second longer.
     with zookeeper_client(zookeeper_port) as client:
-        unregister(client, broker_id or "0")
-        if (log / "meta.properties").exists() and not broker_id:
-            for path, value in cluster_state(log).items():
-                restore(client, path, value)
+        unregister(client, broker_id)
+        for path, value in stored.items():
+            restore(client, path, value)
 
 
 def unregister(client: KazooClient, broker_id: str) -> None:
@@ -154,8 +164,11 @@ def zookeeper_client(port: int) -> Iterator[KazooClient]:
         client.close()
 
 
-def cluster_state(log: Path) -> dict[str, dict]:
+def cluster_state() -> dict[str, dict]:
     """The cluster's id and topics according to the log directory, by their ZooKeeper paths."""
+    log = Path("kafka")
+    if not (log / "meta.properties").exists():
+        return {}
     text = (log / "meta.properties").read_text()
     state = {}
     if cluster := re.search(r"^cluster\.id=(\S+)", text, re.M):

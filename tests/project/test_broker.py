@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.support.client import records, write
-from tests.support.process import PROJECT, Running, environment
+from tests.support.process import PROJECT, Running, environment, eventually
 
 
 def values(servers: str, topic: str, count: int) -> list[int]:
@@ -177,6 +177,18 @@ def test_kafka_started_first_says_that_it_waits_for_zookeeper(own_broker):
     own_broker.kafka = own_broker.command("kafka-server-start")
     own_broker.kafka.said(f"Waiting for ZooKeeper on port {own_broker.zookeeper_port}.")
     own_broker.start()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
+def test_a_kafka_that_waits_for_zookeeper_ends_and_leaves_no_process(own_broker, number):
+    kafka = own_broker.command("kafka-server-start")
+    kafka.said("Waiting for ZooKeeper")
+    (companion,) = psutil.Process(kafka.process.pid).children()
+    send = os.killpg if number == signal.SIGINT else os.kill
+    send(kafka.process.pid, number)
+    assert kafka.ended(5) in (130, -signal.SIGKILL)
+    eventually(lambda: not companion.is_running(), 10, companion)
 
 
 def test_where_pypi_has_no_java_the_machines_own_is_taken(tmp_path):
