@@ -91,6 +91,7 @@ def ensure_topic(admin: KafkaAdminClient) -> None:
         if error is errors.UnknownTopicOrPartitionError:
             try:
                 admin.create_topics([TOPIC])
+                continue  # as a rule it has its leaders by now
             except errors.TopicAlreadyExistsError:
                 pass
             except NOT_CREATABLE_YET:
