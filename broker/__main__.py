@@ -20,9 +20,8 @@ CONSOLE_COMMANDS = {
     "kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
 }
 
-# For a small server on a shared machine. Measured with the class archive (docs/benchmark.md); in
-# brackets the options of Kafka's own scripts: both servers ready in 0.68 s (1.46 s), 215 MB after
-# a load (329 MB), 690,067 numbers a second written (649,475), 156,196 read (158,335).
+# For a small server on a shared machine, each of them measured beside the others and those of
+# Kafka's own scripts: docs/benchmark.md, under "Java's options".
 SERVER_OPTIONS = ["-Xmx256M", "-Xmn24M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 # The servers' log: short lines for narrow tiles, without what ZooKeeper says of the machine and of
