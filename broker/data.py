@@ -70,12 +70,13 @@ def lock(server: str) -> int:
 
 
 def fork_companion(lock: int, settings: Callable[[], str]) -> str:
-    """Fork a child that stays beside this process, which will be Kafka; a path to Kafka's settings.
+    """Fork a child beside this process, which will be Kafka; the path from which to read settings.
 
-    Kafka reads them from the child as soon as it has them: until then Java can load. The child also
-    kills Kafka if its shutdown hangs. Kafka cannot shut down without ZooKeeper: 3.9.2 waits in
-    KafkaController.shutdown for ever. A closing terminal ends both at once. The child notices
-    because it is in Kafka's process group, which gets the terminal's signals.
+    It is a pipe, which the child fills when it has the settings. Java loads until then.
+
+    The child also kills Kafka if its shutdown hangs. Kafka cannot shut down without ZooKeeper:
+    3.9.2 waits in KafkaController.shutdown for ever. A closing terminal ends both at once. The
+    child notices because it is in Kafka's process group, which gets the terminal's signals.
     """
     kafka_ended, held_by_kafka = os.pipe()
     read_by_kafka, written = os.pipe()
@@ -100,13 +101,14 @@ def fork_companion(lock: int, settings: Callable[[], str]) -> str:
 
 
 def hand_over(settings: Callable[[], str], written: int, kafka: int) -> None:
-    """Write the settings to a pipe; end Kafka if there are none, which is a fault to be seen."""
+    """Write the settings to a pipe; end the Kafka that waits for them if they cannot be had."""
     try:
-        with open(written, "w") as pipe:
-            pipe.write(settings())
+        text = settings()
     except BaseException:
         os.kill(kafka, signal.SIGTERM)
         raise
+    with open(written, "w") as pipe:
+        pipe.write(text)
 
 
 def drop_empty_logs() -> None:
