@@ -58,10 +58,9 @@ def start_zookeeper() -> None:
     data.lock("zookeeper")
     ports.check("zookeeper")
     data.drop_empty_logs()
-    settings = Path("zookeeper.properties")
-    own = f"clientPort={ports.zookeeper()}\n"
-    settings.write_text((jars.BROKER / settings).read_text() + own)
-    become_server("zookeeper", "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(settings))
+    file = "zookeeper.properties"
+    Path(file).write_text(properties(file, {"clientPort": ports.zookeeper()}))
+    become_server("zookeeper", "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
 
 
 def start_kafka(overrides: tuple[str, ...]) -> None:
@@ -77,11 +76,17 @@ def start_kafka(overrides: tuple[str, ...]) -> None:
 
     def settings() -> str:
         data.repair_zookeeper(ports.zookeeper(), other_id[1] if other_id else "0", stored)
-        address = f"PLAINTEXT://127.0.0.1:{ports.kafka()}"
-        own = f"listeners={address}\nzookeeper.connect=127.0.0.1:{ports.zookeeper()}\n"
-        return (jars.BROKER / "server.properties").read_text() + own
+        own = {"listeners": f"PLAINTEXT://127.0.0.1:{ports.kafka()}"}
+        own |= {"zookeeper.connect": f"127.0.0.1:{ports.zookeeper()}"}
+        return properties("server.properties", own)
 
     become_server("kafka", "kafka.Kafka", data.fork_companion(lock, settings), *overrides)
+
+
+def properties(file: str, own: dict[str, object]) -> str:
+    """The text of one of our properties files, followed by a server's own settings."""
+    lines = [f"{name}={value}\n" for name, value in own.items()]
+    return (jars.BROKER / file).read_text() + "".join(lines)
 
 
 def become_server(name: str, main_class: str, *arguments: str) -> None:

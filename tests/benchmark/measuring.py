@@ -20,6 +20,7 @@ from typing import NamedTuple
 import psutil
 
 from broker import jars, java
+from broker.__main__ import properties
 from tests.support.process import PROJECT, Running
 from tests.support.servers import Broker
 
@@ -179,26 +180,24 @@ class Bare(Broker):
 
     def server(self, name: str, *arguments: str, number: int = 0) -> Running:
         server = name.removesuffix("-server-start")
-        properties, own, main_class = {
+        zookeeper = {"clientPort": self.zookeeper_port}
+        kafka = {"listeners": f"PLAINTEXT://127.0.0.1:{self.port}"}
+        kafka |= {"zookeeper.connect": f"127.0.0.1:{self.zookeeper_port}"}
+        file, own, main_class = {
             "zookeeper": (
                 "zookeeper.properties",
-                f"clientPort={self.zookeeper_port}",
+                zookeeper,
                 "org.apache.zookeeper.server.quorum.QuorumPeerMain",
             ),
-            "kafka": (
-                "server.properties",
-                f"listeners=PLAINTEXT://127.0.0.1:{self.port}\n"
-                f"zookeeper.connect=127.0.0.1:{self.zookeeper_port}",
-                "kafka.Kafka",
-            ),
+            "kafka": ("server.properties", kafka, "kafka.Kafka"),
         }[server]
         self.data.mkdir(exist_ok=True)
-        (self.data / properties).write_text((jars.BROKER / properties).read_text() + f"\n{own}\n")
+        (self.data / file).write_text(properties(file, own))
         options = list(self.options)
         if self.archive:
             options += ["-XX:+AutoCreateSharedArchive"]
             options += [f"-XX:SharedArchiveFile={self.data / server}.jsa"]
-        program = java.command(jars.PINS, options, main_class, properties, *arguments)
+        program = java.command(jars.PINS, options, main_class, file, *arguments)
         return self.launch(*program, cwd=self.data)
 
     def memory(self) -> float:
