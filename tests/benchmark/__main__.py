@@ -353,8 +353,14 @@ def real() -> Result:
     with ThreadPoolExecutor() as pool:
         runs = pool.map(lambda name: latency(name, 1, REAL), names)
         samples = dict(zip(names, runs, strict=True))
-    ratio = percentile(samples[OURS], 0.5) / percentile(samples[BARE], 0.5)
-    marks = [at_most(1.1, ratio, "× kafka-python, bare, at p50")]
+    marks = [
+        at_most(
+            1.1,
+            percentile(samples[OURS], share) / percentile(samples[BARE], share),
+            f"× kafka-python, bare, at p{100 * share:.0f}",
+        )
+        for share in (0.5, 0.99)
+    ]
     return Result("Latency at a number a second", table_of(samples), marks)
 
 
@@ -453,7 +459,7 @@ def ready(alone: Broker) -> float:
 
 
 def first() -> Result:
-    """An empty clone's first start: when each step began, and the first number in tile C."""
+    """An empty clone's first start: how long each step took, until a number stands in tile C."""
     clone = directory() / "numbers"
     subprocess.run(["git", "clone", "-q", PROJECT, clone], check=True)
     machine = Machine()
@@ -464,9 +470,9 @@ def first() -> Result:
             for step, line in FIRST_STEPS.items():
                 if step not in begun and launch.find(line):
                     begun[step] = time.monotonic() - launch.started
-            time.sleep(0.01)
+            time.sleep(0.05)  # each look searches all that was said
         assert launch.ended() == 0, launch
-        begun["tiles"] = time.monotonic() - launch.started
+        begun["from the tiles to the first number"] = time.monotonic() - launch.started
         shown_by_c(machine, 60)
         end = time.monotonic() - launch.started
     machine.run(clone / "launch_tmux.sh", "stop")

@@ -21,7 +21,7 @@ def benchmark(*arguments: str) -> subprocess.CompletedProcess:
 def test_the_quick_form_of_a_row_prints_its_marks_and_its_table():
     done = benchmark("--quick", "close")
     assert done.returncode == 0, done.stderr
-    mark = r"^\| close +\| ≤ .* \| +[\d.]+ \([\d.]+–[\d.]+\) +\| .*(?:yes|no|undecided).* +\|$"
+    mark = r"^\| close +\| ≤ .* \| +[\d.]+ \([\d.]+–[\d.]+\) +\| (?:yes|\*\*no\*\*|undecided) +\|$"
     assert len(re.findall(mark, done.stdout, re.M)) == 2, done.stdout
     for contender in ("this project", "kafka-python, bare", "confluent-kafka"):
         assert re.search(rf"^\| {contender} +\|.*\d", done.stdout, re.M), done.stdout
