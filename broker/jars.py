@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import requests
 
 BROKER = Path(__file__).resolve().parent
 KAFKA = BROKER.parent / ".kafka"
 JARS = KAFKA / "jars"
 PINS = BROKER / "kafka-3.9.2.pins"
+
+# Jars that are fetched at the same time, and seconds without a byte after which one is given up.
+CONNECTIONS, TIMEOUT = 8, 30
 
 
 def pinned(pins: Path = PINS) -> dict[str, str]:
@@ -54,32 +59,34 @@ def remove_partial_downloads() -> None:
 
 def install(pins: Path = PINS) -> None:
     """Fetch the missing jars in parallel; exit with status 1 and the reason where that fails."""
+    import requests
+
     todo, digests = missing(pins), pinned(pins)
     JARS.mkdir(parents=True, exist_ok=True)
-    with quiet(), ThreadPoolExecutor(8) as pool:
-        fetching = [pool.submit(fetch, name, digests[name]) for name in todo]
-        try:
-            for done, result in enumerate(as_completed(fetching), 1):
-                result.result()
-                progress(done, len(todo))
-        except Exception as error:
-            pool.shutdown(cancel_futures=True)
-            sys.exit(f"Kafka's jars could not be fetched: {error}")
+    # One session for all of them: a connection and a look-up of its own for each jar takes longer
+    # than the download, and 5 s where a single answer of the name server is lost.
+    session, pool = requests.Session(), ThreadPoolExecutor(CONNECTIONS)
+    fetching = [pool.submit(fetch, session, name, digests[name]) for name in todo]
+    try:
+        for done, result in enumerate(as_completed(fetching), 1):
+            result.result()
+            progress(done, len(todo))
+    except Exception as error:
+        sys.exit(f"Kafka's jars could not be fetched: {error}")
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C ends it at once
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Suppress standard output: the downloader prints two lines for each file."""
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        yield
-
-
-def fetch(name: str, digest: str) -> None:
+def fetch(session: requests.Session, name: str, digest: str) -> None:
     """Download one jar to a temporary name, and rename it once its checksum is right."""
     from maven_artifact import Artifact, Downloader
 
     part = path(name).with_suffix(".part")
-    Downloader().download(Artifact(*name.split(":")), filename=str(part))
+    address = Downloader().resolver.uri_for_artifact(Artifact(*name.split(":")))
+    with session.get(address, stream=True, timeout=TIMEOUT) as response, open(part, "wb") as file:
+        response.raise_for_status()
+        for chunk in response.iter_content(1 << 16):
+            file.write(chunk)
     if sha256(part) != digest:
         part.unlink()
         raise ValueError(f"{name} does not match the SHA-256 in the pin file")
