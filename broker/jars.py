@@ -75,6 +75,9 @@ def install(pins: Path = PINS) -> None:
         sys.exit(f"Kafka's jars could not be fetched: {error}")
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C ends it at once
+        # Java uses an archive of classes only with jars of the same date, and replaces none.
+        for archive in KAFKA.glob("*.jsa"):
+            archive.unlink()
 
 
 def fetch(session: requests.Session, name: str, digest: str) -> None:

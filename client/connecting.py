@@ -82,7 +82,7 @@ def ensure_topic(admin: KafkaAdminClient) -> None:
 
     Not left to auto.create.topics.enable, which is off on many a cluster. Raises KafkaError.
     """
-    notified = False
+    notified, pause = False, 0.02
     while not stop.is_set():
         (topic,) = admin.describe_topics([TOPIC])
         error = errors.for_code(topic["error_code"])
@@ -90,14 +90,14 @@ def ensure_topic(admin: KafkaAdminClient) -> None:
             return
         if error is errors.UnknownTopicOrPartitionError:
             try:
-                admin.create_topics([TOPIC])
-                continue  # as a rule it has its leaders by now
-            except errors.TopicAlreadyExistsError:
-                pass
+                # A broker that has just started has not heard of its topics yet.
+                with suppress(errors.TopicAlreadyExistsError):
+                    admin.create_topics([TOPIC])
             except NOT_CREATABLE_YET:
                 if not notified:
                     notify(f"Waiting to create topic {NAME}: brokers are missing or not ready.")
                 notified = True
         elif not error.retriable:
             raise error(TOPIC)
-        stop.wait(POLL_INTERVAL)
+        stop.wait(pause)
+        pause = min(2 * pause, POLL_INTERVAL)  # as a rule the topic has its leaders at once
