@@ -61,6 +61,7 @@ class Reader:
         (self.machine.home / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
         self.project = self.machine.home / "numbers"
         self.terminals: list[Terminal] = []
+        self.prompts: dict[Terminal, int] = {}  # shown when the last line was typed
 
     def open(self) -> Terminal:
         """A new terminal, in the project once it is cloned; its prompt shows the last status."""
@@ -72,7 +73,7 @@ class Reader:
 
     def type(self, lines: list[str], each_alone: bool) -> None:
         """Type commands; return when the last one is under way."""
-        for one in [one for one in self.terminals if at_prompt(one)]:
+        for one in [one for one in self.terminals if self.at_prompt(one)]:
             one.close()
             self.terminals.remove(one)
         terminal = None
@@ -86,6 +87,7 @@ class Reader:
             self.enter(terminal, line.replace("<this repository>", f"'{PROJECT}'"))
 
     def enter(self, terminal: Terminal, line: str) -> None:
+        self.prompts[terminal] = len(statuses(terminal))
         terminal.type("-l", line)
         terminal.type("Enter")
 
@@ -121,16 +123,22 @@ class Reader:
     def on_screen(self, pattern: re.Pattern) -> bool:
         return any(pattern.search(re.sub(r"[ \t]+", " ", text(one))) for one in self.terminals)
 
+    def at_prompt(self, terminal: Terminal) -> bool:
+        """Whether what was typed last has ended, so that nothing runs in the terminal."""
+        shown = statuses(terminal)
+        waiting = re.search(r"^\[\d+\]\Z", text(terminal).rstrip(), re.M)
+        return bool(waiting) and len(shown) > self.prompts.get(terminal, 0)
+
     def succeeds(self, terminal: Terminal) -> None:
         """Return when the command typed last has ended well."""
-        eventually(lambda: at_prompt(terminal), STARTUP, "an end of", text(terminal))
+        eventually(lambda: self.at_prompt(terminal), STARTUP, "an end of", text(terminal))
         assert statuses(terminal)[-1] == "0", text(terminal)
 
     def interrupt(self, count: int | None = None) -> None:
         """Ctrl-C in each of the last terminals where something runs, the last one first."""
-        for one in [one for one in reversed(self.terminals) if not at_prompt(one)][:count]:
+        for one in [one for one in reversed(self.terminals) if not self.at_prompt(one)][:count]:
             one.type("C-c")
-            eventually(lambda one=one: at_prompt(one), STARTUP, "an end of", self)
+            eventually(lambda one=one: self.at_prompt(one), STARTUP, "an end of", self)
             assert "Traceback" not in text(one), text(one)
 
     def __repr__(self) -> str:
@@ -145,11 +153,6 @@ def text(terminal: Terminal) -> str:
 def statuses(terminal: Terminal) -> list[str]:
     """The exit statuses that its prompts tell, the last of which may still wait for a command."""
     return re.findall(r"^\[(\d+)\] ", text(terminal) + " ", re.M)
-
-
-def at_prompt(terminal: Terminal) -> bool:
-    """Whether nothing runs in the terminal."""
-    return bool(re.search(r"^\[\d+\]\Z", text(terminal).rstrip(), re.M))
 
 
 def as_pattern(line: str) -> re.Pattern:
