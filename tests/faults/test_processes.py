@@ -99,10 +99,12 @@ def test_a_consumer_held_up_by_ctrl_s_for_longer_than_its_poll_interval_goes_on(
 
 
 def test_a_consumer_that_waits_for_one_held_up_to_join_the_group_waits_quietly(session):
-    session.run("producer_a.py"), session.run("producer_b.py")
+    producer, _ = session.run("producer_a.py"), session.run("producer_b.py")
     first = session.in_terminal("consumer_c.py")
     first.said("A: 2")
     first.type(b"\x13")
+    sent = len(producer.out)
+    eventually(lambda: len(producer.out) > sent + 1, 5, producer)  # which `first` cannot print
     second = session.run("consumer_c.py")
     second.said("Reading topic")
     with calm(second):
