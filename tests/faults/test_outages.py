@@ -207,7 +207,7 @@ def test_a_topic_deleted_and_created_again_is_read_from_its_beginning(broker, tr
     told = len(consumer.err)
     consumer.send(signal.SIGCONT)
     here = r"Partition \d: offset out of range|Reading partition \d from offset 0\."
-    # Numbers alone may be some of the old topic, which had been fetched before
+    # Numbers alone may be some of the old topic, fetched before it was deleted.
     eventually(
         lambda: any(re.match(here, line) for line in consumer.err[told:]), 2 * BACK, consumer
     )
