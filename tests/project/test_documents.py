@@ -137,6 +137,8 @@ class Reader:
     def interrupt(self, count: int | None = None) -> None:
         """Ctrl-C in each of the last terminals where something runs, the last one first."""
         for one in [one for one in reversed(self.terminals) if not self.at_prompt(one)][:count]:
+            # Python needs a moment before it can be interrupted without a traceback.
+            eventually(lambda one=one: output(one), STARTUP, "some output in", self)
             one.type("C-c")
             eventually(lambda one=one: self.at_prompt(one), STARTUP, "an end of", self)
             assert "Traceback" not in text(one), text(one)
@@ -153,6 +155,11 @@ def text(terminal: Terminal) -> str:
 def statuses(terminal: Terminal) -> list[str]:
     """The exit statuses that its prompts tell, the last of which may still wait for a command."""
     return re.findall(r"^\[(\d+)\] ", text(terminal) + " ", re.M)
+
+
+def output(terminal: Terminal) -> str:
+    """What is shown below the line that was typed last."""
+    return re.split(r"^\[\d+\] .*$", text(terminal), flags=re.M)[-1].strip()
 
 
 def as_pattern(line: str) -> re.Pattern:
