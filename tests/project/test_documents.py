@@ -125,7 +125,7 @@ class Reader:
 
     def at_prompt(self, terminal: Terminal) -> bool:
         """Whether what was typed last has ended, so that nothing runs in the terminal."""
-        shown = statuses(terminal)
+        shown = statuses(terminal)  # among them `[1] 5726` of a background job: count and look
         waiting = re.search(r"^\[\d+\]\Z", text(terminal).rstrip(), re.M)
         return bool(waiting) and len(shown) > self.prompts.get(terminal, 0)
 
