@@ -1,79 +1,62 @@
 """Consumer C: prints each number of the topic "numbers" with its origin, as in "A: 4"."""
 
-import signal
-
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C waits until all is imported
-
 from kafka_utils import (
     ConsumerRecord,
-    KafkaConsumer,
-    KafkaError,
-    Progress,
-    close_kafka_consumer,
-    commit,
+    Reader,
     connect_kafka_consumer,
-    describe,
-    end_without_output,
     notify,
-    poll,
     print_lines,
     printable,
+    script,
     stop,
-    stop_on_signals,
 )
 
 
 def consume() -> None:
     """Print the numbers of the topic until stopped (Ctrl-C, SIGTERM, SIGHUP).
 
-    Exits with status 1 over an error of Kafka or of the output, or if the last numbers could not be
-    committed; with 0 if the reader of the output went away.
+    Raises SystemExit: with status 1 after an error of Kafka or of the output, or if the last
+    numbers could not be committed.
     """
-    stop_on_signals()
-    try:
-        consumer = connect_kafka_consumer()
-    except KeyboardInterrupt:
-        return notify("Interrupted!")
-    try:
+    with script("Reading"), connect_kafka_consumer() as consumer:
         read_messages(consumer)
-        notify("Interrupted!")
-    except KafkaError as error:
-        raise SystemExit(f"Reading stopped: {describe(error)[0]}.") from None
-    except OSError as error:
-        end_without_output(error)
-    finally:
-        close_kafka_consumer(consumer)
 
 
-def read_messages(consumer: KafkaConsumer) -> None:
+def read_messages(consumer: Reader) -> None:
     """Poll for records, print those that are numbers, then commit, until stopped.
 
     If it is killed after printing and before committing, the next run prints those numbers again:
     none is lost. Raises OSError of the output, and KafkaError that retrying cannot fix.
     """
-    progress, skipped = Progress(consumer), 0
+    skipped = 0
     while not stop.is_set():
-        for partition, records in poll(consumer, progress).items():
-            lines = [to_line(record) for record in records]
-            print_lines([line for line in lines if line])
-            progress.mark_delivered(partition, next_offset=records[-1].offset + 1)
-            commit(consumer, progress)
-            skipped += lines.count("")
+        records = consumer.poll()
+        print_lines([to_line(record) for record in records if is_number(record)])
+        skipped += name_others(records)
+        consumer.commit()
     if skipped:
         notify(f"{skipped} skipped: not a number.")
-    commit(consumer, progress)
-    if progress.uncommitted:
-        raise SystemExit("The last numbers could not be committed and will be redelivered.")
+
+
+def is_number(record: ConsumerRecord) -> bool:
+    """Whether the value of a record is a decimal number in ASCII."""
+    return record.value is not None and record.value.removeprefix(b"-").isdigit()
 
 
 def to_line(record: ConsumerRecord) -> str:
-    """`key: value` of a number; empty for any other record, which is named on standard error."""
-    value = record.value
-    if value is not None and value.removeprefix(b"-").isdigit():
-        return f"{'?' if record.key is None else printable(record.key)}: {value.decode()}"
-    found = "no value" if value is None else printable(value[:40]) or "an empty value"
-    notify(f"Skipped partition {record.partition}, offset {record.offset}, not a number: {found}")
-    return ""
+    """`key: value` of a number."""
+    return f"{'?' if record.key is None else printable(record.key)}: {record.value.decode()}"
+
+
+def name_others(records: list[ConsumerRecord]) -> int:
+    """How many records are no numbers; each is named on standard error."""
+    others = [record for record in records if not is_number(record)]
+    for record in others:
+        value = record.value
+        found = "no value" if value is None else printable(value[:40]) or "an empty value"
+        place = f"partition {record.partition}, offset {record.offset}"
+        notify(f"Skipped {place}, not a number: {found}")
+    return len(others)
 
 
 if __name__ == "__main__":

@@ -1,38 +1,66 @@
-"""What the scripts call: connect, close, poll, commit; and what they need of client/."""
+"""What the scripts share: how they connect to Kafka, and how they end."""
+
+from __future__ import annotations
 
 import os
+import signal
 import sys
-from contextlib import suppress
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 try:
-    from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition, errors
-    from kafka.errors import KafkaError, KafkaTimeoutError
+    # Ctrl-C waits until all is imported: an interrupted import would print a traceback.
+    unmasked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        from kafka import KafkaConsumer, KafkaProducer
+        from kafka.errors import KafkaError
 
-    from client.connecting import POLL_INTERVAL, connect
-    from client.messages import (
-        TRANSIENT,
-        describe,
-        end_without_output,
-        is_transient,
-        notify,
-        print_lines,
-        printable,
-    )
-    from client.progress import NO_USABLE_OFFSET, Progress
-    from client.settings import TOPIC
-    from client.stopping import stop, stop_on_signals
-    from client.unacknowledged import Unacknowledged
+        from client.connecting import connect
+        from client.in_flight import TOPIC_MISSING, InFlight
+        from client.messages import describe, notify, notify_interrupted, print_lines, printable
+        from client.reader import ConsumerRecord, Reader
+        from client.settings import TOPIC
+        from client.stopping import stop, stop_on_signals
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unmasked)
 except ImportError as error:
     sys.exit(
         f"kafka-python is missing, too old or hidden by another module ({error}):"
         f" {sys.executable} -m pip install -r requirements.txt"
     )
+except KeyboardInterrupt:
+    print("Interrupted!", file=sys.stderr)
+    sys.exit()
 
-ConsumerRecord = Any  # kafka-python has no public name for the class of its records
+__all__ = [
+    "TOPIC",
+    "TOPIC_MISSING",
+    "ConsumerRecord",
+    "InFlight",
+    "Reader",
+    "connect_kafka_consumer",
+    "connect_kafka_producer",
+    "notify",
+    "print_lines",
+    "printable",
+    "script",
+    "stop",
+]
 
-# What a commit meets where the group has rebalanced meanwhile: poll() joins it again.
-REBALANCED = (errors.CommitFailedError, errors.RebalanceInProgressError)
+# What KAFKA_… may change for the consumer.
+CONSUMER_OPTIONS: dict[str, object] = {
+    # After this time the partitions of a dead consumer are reassigned.
+    "session_timeout_ms": 10_000,
+    "heartbeat_interval_ms": 1_000,
+    # A consumer that cannot print for so long leaves its group. A request to join that was lost in
+    # the network is sent again five seconds after this time.
+    "max_poll_interval_ms": 30_000,
+    # Each batch waits for its commit: with the default of 500 a backlog would wait too often.
+    "max_poll_records": 5_000,
+    # A fetch that waits for new records in one partition delays the others of that broker.
+    "fetch_max_wait_ms": 250,
+    "isolation_level": "read_committed",  # no numbers of aborted transactions
+}
 
 
 def connect_kafka_producer() -> KafkaProducer:
@@ -40,99 +68,59 @@ def connect_kafka_producer() -> KafkaProducer:
 
     Raises KeyboardInterrupt if `stop` is set meanwhile, and SystemExit where retrying cannot help.
     """
-    # An outage must not cost a number, however long it lasts: no time limit on delivery.
-    options = {"acks": "all", "enable_idempotence": True, "delivery_timeout_ms": float("inf")}
-    # send() blocks where the topic was deleted; no longer than this, so that it can be stopped.
-    return connect(KafkaProducer, KafkaProducer.partitions_for, **options, max_block_ms=500)
+
+    def new(**settings: object) -> KafkaProducer:
+        return KafkaProducer(
+            acks="all",  # acknowledged means: stored by all replicas that are in sync
+            enable_idempotence=True,  # a number that is sent again is not stored twice
+            delivery_timeout_ms=float("inf"),  # an outage costs no number, however long it lasts
+            max_block_ms=500,  # where the topic was deleted, send() blocks no longer than this
+            **settings,
+        )
+
+    return connect(KafkaProducer, new, KafkaProducer.partitions_for)
 
 
-def close_kafka_producer(producer: KafkaProducer) -> None:
-    """Close a producer within a second, giving up what is not acknowledged."""
-    with suppress(KafkaTimeoutError):
-        producer.close(timeout=0.5)
+def connect_kafka_consumer() -> Reader:
+    """A reader of the topic that is connected; waits as long as that takes.
 
-
-def connect_kafka_consumer() -> KafkaConsumer:
-    """A consumer of the topic that is connected; waits as long as that takes.
-
-    Its group is KAFKA_GROUP_ID, or `consumer_c`; empty stands for no group. It commits nothing
-    by itself. Raises KeyboardInterrupt if `stop` is set meanwhile, and SystemExit where retrying
-    cannot help.
+    Its group is KAFKA_GROUP_ID, or `consumer_c`; empty stands for no group. Raises
+    KeyboardInterrupt if `stop` is set meanwhile, and SystemExit where retrying cannot help.
     """
     group = os.environ.get("KAFKA_GROUP_ID", "consumer_c") or None
-    # A missing offset raises an error, and Progress decides where to resume.
-    options = {"group_id": group, "auto_offset_reset": "none", "enable_auto_commit": False}
-    # After this time the partitions of a dead consumer are reassigned.
-    options |= {"session_timeout_ms": 10_000, "heartbeat_interval_ms": 1_000}
-    # A consumer that cannot print for so long leaves its group. A request to join that was lost in
-    # the network is sent again five seconds after this time.
-    options |= {"max_poll_interval_ms": 30_000}
-    # Each batch waits for its commit: with the default of 500 a backlog would wait too often.
-    # A fetch that waits for new records in one partition delays the others of that broker.
-    options |= {"max_poll_records": 5_000, "fetch_max_wait_ms": 250}
-    options |= {"isolation_level": "read_committed"}  # no numbers of aborted transactions
-    consumer = connect(KafkaConsumer, KafkaConsumer.partitions_for_topic, TOPIC, **options)
+
+    def new(**settings: object) -> KafkaConsumer:
+        return KafkaConsumer(
+            enable_auto_commit=False,  # an offset is committed after its number was printed
+            auto_offset_reset="none",  # the reader decides where to resume
+            **CONSUMER_OPTIONS | settings | {"group_id": group},
+        )
+
+    reader = Reader(connect(KafkaConsumer, new, KafkaConsumer.partitions_for_topic))
     name = f'as group "{group}"' if group else "without a group: everything, every time"
     notify(f'Reading topic "{TOPIC}" {name}.')
-    return consumer
+    return reader
 
 
-def close_kafka_consumer(consumer: KafkaConsumer) -> None:
-    """Close a consumer and leave its group, if that can be done within a third of a second."""
-    with suppress(KafkaError):
-        consumer.close(autocommit=False, timeout_ms=300)
+@contextmanager
+def script(doing: str) -> Iterator[None]:
+    """A block that is a script: whatever ends it is one sentence and an exit status.
 
-
-def poll(consumer: KafkaConsumer, progress: Progress) -> dict[TopicPartition, list[ConsumerRecord]]:
-    """The next records of each partition; often there are none.
-
-    Waits for them at most POLL_INTERVAL seconds. Raises KafkaError that retrying cannot fix.
+    Ctrl-C, SIGTERM and SIGHUP set `stop`, on which the block returns by itself; a second Ctrl-C
+    ends the process. `doing` says what an error of Kafka stops, as in "Reading". Raises
+    SystemExit: with status 1 after an error of Kafka or of the output.
     """
-    batches = {}
-    try:
-        if progress.rebalanced:
-            progress.restore_positions()
-        commit(consumer, progress)
-        if progress.uncommitted:  # only what one poll() returned may be delivered a second time
-            consumer.pause(*consumer.assignment())
-        else:
-            consumer.resume(*consumer.paused())
-        batches = consumer.poll(timeout_ms=int(POLL_INTERVAL * 1000))
-        progress.announce(batches)
-        progress.report_wait(batches)
-    except NO_USABLE_OFFSET as error:
-        progress.recover_offset(error)
-    except KafkaError as error:
-        if not is_transient(error):
-            raise
-        progress.report_wait(batches)
-        stop.wait(POLL_INTERVAL)
-    if progress.rebalanced:  # put them back: restore_positions() comes first
-        for partition, records in batches.items():
-            consumer.seek(partition, records[0].offset)
-        return {}
-    return batches
-
-
-def commit(consumer: KafkaConsumer, progress: Progress) -> None:
-    """Commit what was delivered; what cannot be committed now stays in `progress.uncommitted`.
-
-    Takes at most 2 seconds, or 0.5 once `stop` is set. Raises KafkaError that retrying cannot fix.
-    """
-    if progress.rebalanced:  # another member may have committed more meanwhile
-        return
-    if not consumer.config["group_id"]:
-        progress.uncommitted.clear()
-    if not progress.uncommitted:
-        return
-    offsets = {
-        partition: OffsetAndMetadata(progress.next_offset[partition], "", -1)
-        for partition in progress.uncommitted
-    }
-    try:
-        consumer.commit(offsets, timeout_ms=500 if stop.is_set() else 2_000)
-    except KafkaError as error:
-        if is_transient(error) or isinstance(error, REBALANCED):
+    if sys.stdout is None:
+        sys.exit("Standard output is closed, and nowhere else can numbers be printed: open it.")
+    with stop.in_use():
+        stop_on_signals()
+        try:
+            yield
+        except KafkaError as error:
+            raise SystemExit(f"{doing} stopped: {describe(error)[0]}.") from None
+        except BrokenPipeError:  # whoever read the output has left
             return
-        raise
-    progress.uncommitted.clear()
+        except OSError as error:
+            raise SystemExit(f"Cannot write to standard output: {error.strerror}.") from None
+        except KeyboardInterrupt:  # while connecting
+            notify_interrupted()

@@ -1,9 +1,5 @@
 """Producer A: writes the even numbers to the topic "numbers", one every second."""
 
-import signal
-
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C waits until all is imported
-
 from producer_utils import produce
 
 if __name__ == "__main__":

@@ -2,26 +2,9 @@
 
 import math
 import time
-from collections.abc import Iterator
 
-from kafka_utils import (
-    POLL_INTERVAL,
-    TOPIC,
-    TRANSIENT,
-    KafkaError,
-    KafkaTimeoutError,
-    Unacknowledged,
-    close_kafka_producer,
-    connect_kafka_producer,
-    describe,
-    end_without_output,
-    notify,
-    stop,
-    stop_on_signals,
-)
+from kafka_utils import TOPIC, TOPIC_MISSING, InFlight, connect_kafka_producer, script, stop
 
-IN_FLIGHT_LIMIT = 10_000  # unacknowledged numbers; the next one waits
-LAST_WAIT = 4  # seconds to wait at the end for the last acknowledgements
 TOLERANCE = 0.1  # seconds by which a number may be late; a quarter of sleep_time if that is more
 
 
@@ -37,62 +20,30 @@ def produce(sleep_time: float = 1, even: bool = True, key: str | None = None) ->
     key = ("A" if even else "B") if key is None else key
     if not isinstance(key, str) or not key or not key.isprintable():
         raise ValueError(f"key={key!r} is not a printable text")
-    stop_on_signals()
-    try:
-        producer = connect_kafka_producer()
-    except KeyboardInterrupt:
-        return notify("Interrupted!")
-    number, unacknowledged, status = 0 if even else 1, Unacknowledged(key), 0
-    try:
-        for due in due_times(sleep_time):
-            wait_until(due, unacknowledged)
-            if stop.is_set():
-                break
-            if sleep_time and time.monotonic() - due > max(TOLERANCE, sleep_time / 4):
-                continue  # too late, after a pause: the number is sent at the next time
-            try:
-                future = producer.send(TOPIC, key=key.encode(), value=str(number).encode())
-                if future.failed():
-                    raise future.exception
-            except (KafkaTimeoutError, ValueError, *TRANSIENT):  # there is no topic just now
-                unacknowledged.topic_missing = True  # the number is sent at the next time
-            else:
-                unacknowledged.add(number, future)
-                number += 2
-        notify("Interrupted!")
-        deadline = time.monotonic() + LAST_WAIT
-        while unacknowledged and time.monotonic() < deadline:
-            unacknowledged.report(POLL_INTERVAL)
-    except KafkaError as error:
-        status = 1
-        refused = unacknowledged.refused(next_number=number)
-        notify(f"Number {refused} was not accepted: {describe(error)[0]}.")
-    except OSError as error:
-        end_without_output(error)
-    finally:
-        close_kafka_producer(producer)
-        unacknowledged.summarize()
-    if unacknowledged or status:
-        raise SystemExit(1)
+    with (
+        script("Writing"),
+        connect_kafka_producer() as producer,
+        InFlight(key, producer) as in_flight,
+    ):
+        number, due = 0 if even else 1, time.monotonic()
+        while not stop.is_set():
+            if on_time(due, sleep_time):
+                try:
+                    future = producer.send(TOPIC, key=key.encode(), value=str(number).encode())
+                    in_flight.add(number, future)
+                    number += 2
+                except TOPIC_MISSING:  # the number is sent at the next time
+                    in_flight.topic_missing = True
+            due = next_time(due, sleep_time)
+            in_flight.report(until=due)
 
 
-def due_times(interval: float) -> Iterator[float]:
-    """Times on the monotonic clock `interval` seconds apart, without those that were missed."""
-    start, k = time.monotonic(), 0
-    while True:
-        yield start + k * interval
-        k = max(k + 1, int((time.monotonic() - start) / interval)) if interval else 0
+def on_time(due: float, interval: float) -> bool:
+    """Whether a number may be sent: after a pause it is too late until the next time."""
+    return not interval or time.monotonic() <= due + max(TOLERANCE, interval / 4)
 
 
-def wait_until(due: float, unacknowledged: Unacknowledged) -> None:
-    """Return when the next number may be sent, or at `stop`; reports acknowledgements meanwhile."""
-    notified = False
-    while not stop.is_set():
-        early = due - time.monotonic()
-        full = len(unacknowledged) >= IN_FLIGHT_LIMIT
-        unacknowledged.report(POLL_INTERVAL if full else min(max(early, 0), POLL_INTERVAL))
-        if early <= 0 and not full:
-            return
-        if full and len(unacknowledged) >= IN_FLIGHT_LIMIT and not notified:
-            notified = True
-            notify(f"{IN_FLIGHT_LIMIT} numbers are unacknowledged: waiting before the next one.")
+def next_time(due: float, interval: float) -> float:
+    """The next of the times on the monotonic clock that are `interval` seconds apart."""
+    missed = (time.monotonic() - due) / interval if interval else 0
+    return due + max(1, math.ceil(missed)) * interval

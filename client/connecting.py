@@ -5,13 +5,14 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import kafka
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, errors
 
 from client import workarounds
 from client.messages import NAME, describe, is_transient, notify
-from client.outages import report
+from client.monitor import ConnectionMonitor, start_monitoring, stop_monitoring
 from client.settings import TOPIC, read_settings
 from client.stopping import stop
 
@@ -22,59 +23,103 @@ POLL_INTERVAL = 0.2
 # or no connection to ZooKeeper, or no controller (RuntimeError: admin/client.py:368 of 3.0.12).
 NOT_CREATABLE_YET = (errors.InvalidReplicationFactorError, errors.UnknownError, RuntimeError)
 
+# Options of every client. Connect again every 250 ms, so that a broker that is back is noticed at
+# once; give up a request after six seconds; notice new partitions within five.
+COMMON = {"reconnect_backoff_max_ms": 250, "request_timeout_ms": 6_000}
+COMMON |= {"metadata_max_age_ms": 5_000}
+
 Client = TypeVar("Client", KafkaProducer, KafkaConsumer)
+
+monitors: WeakKeyDictionary[KafkaProducer | KafkaConsumer, ConnectionMonitor] = WeakKeyDictionary()
 
 
 def connect(
-    client: type[Client], partitions: Callable[[Client, str], set], *topics: str, **options: object
+    client: type[Client], new: Callable[..., Client], partitions: Callable[[Client, str], set]
 ) -> Client:
     """A connected client of a kafka-python class that knows the partitions of the topic.
 
-    `partitions` is the method of the class that asks for them. Waits for a broker and the topic.
-    Raises KeyboardInterrupt if `stop` is set meanwhile, and SystemExit where retrying cannot help.
+    `new` makes one with the options that it is given, `partitions` is the method of the class that
+    asks for them. Waits for a broker and the topic. Raises KeyboardInterrupt if `stop` is set
+    meanwhile, and SystemExit where retrying cannot help.
     """
-    # Connect again every 250 ms, so that a broker that is back is noticed at once; give up a
-    # request after six seconds; notice new partitions within five.
-    options |= {"reconnect_backoff_max_ms": 250, "request_timeout_ms": 6_000}
-    options |= {"metadata_max_age_ms": 5_000}
-    options |= read_settings() | {"bootstrap_timeout_ms": None}
+    options = COMMON | read_settings() | {"bootstrap_timeout_ms": None}
     if not workarounds.apply():
         notify(f"kafka-python is {kafka.__version__}: {workarounds.ONLY_FOR}.")
-    report.listen()
-    outcome = report.outcome = queue.SimpleQueue()
+    monitor, given_up = start_monitoring(), threading.Event()
+    outcome = monitor.outcome
 
-    def attempt() -> None:
-        while not stop.is_set():
+    def attempt() -> Client | None:
+        with KafkaAdminClient(**supported_options(KafkaAdminClient, options, monitor)) as admin:
+            ensure_topic(admin)
+        made = new(**supported_options(client, options, monitor))
+        try:
+            # Without them the first number would be late, and the group might assign none.
+            while not given_up.is_set():
+                with suppress(errors.RetriableError):
+                    if partitions(made, TOPIC):
+                        return made
+                stop.wait(POLL_INTERVAL)
+        except BaseException:
+            close(made)
+            raise
+        return close(made)
+
+    def try_until_connected() -> None:
+        while not given_up.is_set():
             try:
-                with KafkaAdminClient(**known_to(KafkaAdminClient, options)) as admin:
-                    ensure_topic(admin)
-                made = client(*topics, **known_to(client, options))
-                # Without them the first number would be late, and the group might assign none.
-                while not stop.is_set():
-                    with suppress(errors.RetriableError):
-                        if partitions(made, TOPIC):
-                            return outcome.put(made)
-                    stop.wait(POLL_INTERVAL)
+                if made := attempt():
+                    return outcome.put(made)
             except Exception as error:
                 if not is_transient(error):
                     return outcome.put(SystemExit(f"Cannot start: {describe(error)[0]}."))
                 stop.wait(POLL_INTERVAL)  # the broker went away in the middle of it
 
     # In a thread of its own: the constructors look up names and wait where no signal interrupts.
-    threading.Thread(target=attempt, daemon=True).start()
+    threading.Thread(target=try_until_connected, daemon=True).start()
+    try:
+        made = first(outcome)
+    except BaseException:
+        given_up.set()
+        stop_monitoring(monitor)
+        raise
+    monitor.outcome = None
+    monitors[made] = monitor
+    return made
+
+
+def first(outcome: queue.SimpleQueue) -> Client:
+    """The client that a queue brings; raises what it brings instead, or KeyboardInterrupt."""
     while not stop.is_set():
         with suppress(queue.Empty):
             result = outcome.get(timeout=POLL_INTERVAL)
-            report.outcome = None
             if isinstance(result, SystemExit):
                 raise result
             return result
     raise KeyboardInterrupt
 
 
-def known_to(client: type, options: dict[str, object]) -> dict[str, object]:
-    """Those of the options that a class of kafka-python has."""
-    return {name: options[name] for name in options.keys() & client.DEFAULT_CONFIG}
+def close(client: KafkaProducer | KafkaConsumer) -> None:
+    """Close a client within a second, giving up what is not acknowledged or committed."""
+    with suppress(errors.KafkaError):
+        if isinstance(client, KafkaProducer):
+            client.close(timeout=0.5)
+        else:
+            client.close(autocommit=False, timeout_ms=300)
+    if client in monitors:
+        stop_monitoring(monitors.pop(client))
+
+
+def monitor_of(client: KafkaProducer | KafkaConsumer) -> ConnectionMonitor:
+    """The monitor of the connection that a client was made for."""
+    return monitors[client]
+
+
+def supported_options(
+    client: type, options: dict[str, object], monitor: ConnectionMonitor
+) -> dict[str, object]:
+    """Those of the options that a class of kafka-python has, and by which it is monitored."""
+    supported = {name: options[name] for name in options.keys() & client.DEFAULT_CONFIG}
+    return supported | monitor.options_for(client)
 
 
 def ensure_topic(admin: KafkaAdminClient) -> None:

@@ -9,6 +9,7 @@ from kafka import errors
 from kafka.errors import KafkaError
 
 from client.settings import TOPIC
+from client.stopping import stop
 
 # Transient, although kafka-python does not call them so: a connection on which something other than
 # Kafka answered, and a broker that creates a topic while it does not know yet that it is there.
@@ -97,22 +98,28 @@ def is_transient(error: Exception) -> bool:
 
 def notify(text: str) -> None:
     """Write one line to standard error, if that is still there."""
-    with suppress(OSError):
-        print(f"{text}\n", end="", file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # closed by `2>&-`: print() would take standard output instead
+        with suppress(OSError):
+            print(f"{text}\n", end="", file=sys.stderr, flush=True)
+
+
+def notify_interrupted() -> None:
+    """Say once that a signal ends the script."""
+    if stop.is_set() and not stop.announced:
+        stop.announced = True
+        notify("Interrupted!")
 
 
 def print_lines(lines: list[str]) -> None:
     """Write lines to standard output so that they are seen at once; raises OSError."""
-    if lines:
+    if not lines:
+        return
+    try:
         print("\n".join(lines) + "\n", end="", flush=True)
-
-
-def end_without_output(error: OSError) -> None:
-    """Raise SystemExit with the reason why standard output is gone; return if its reader left."""
-    # Python flushes standard output once more at its end, and would complain.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if not isinstance(error, BrokenPipeError):
-        sys.exit(f"Cannot write to standard output: {error.strerror}.")
+    except OSError:
+        # Python flushes standard output once more at its end, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 @lru_cache(maxsize=16)

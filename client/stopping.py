@@ -4,41 +4,52 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # Some programs send a signal twice, as `timeout -s INT` does; nobody types so fast.
 SAME_SIGNAL = 0.1  # seconds
 
 
 class StopFlag:
-    """A flag that a signal handler may set while the thread that it interrupts waits for it.
+    """Whether the scripts of this process are to end; whoever waits looks at it every 0.2 s.
 
-    threading.Event cannot be used: its lock is not re-entrant, so the handler would wait for ever
-    for the very code that it interrupted. The lock of a Condition is.
+    Without a lock or an event: a signal handler would wait for ever for one that the code that it
+    interrupted holds.
     """
 
     def __init__(self) -> None:
-        self.condition = threading.Condition()
         self.set_at: float | None = None
+        self.announced = False
+        self.running = 0
+        self.lock = threading.Lock()  # of `running`
 
     def set(self) -> None:
-        """Set the flag and wake up all who wait for it."""
-        with self.condition:
-            if self.set_at is None:
-                self.set_at = time.monotonic()
-            self.condition.notify_all()
-
-    def clear(self) -> None:
-        """Make ready for another run."""
-        self.set_at = None
+        """Ask all scripts that run in this process to end."""
+        if self.set_at is None:
+            self.set_at = time.monotonic()
 
     def is_set(self) -> bool:
-        """Whether the script is to end."""
+        """Whether the scripts are to end."""
         return self.set_at is not None
 
-    def wait(self, timeout: float) -> bool:
-        """Wait at most `timeout` seconds; whether the flag is set."""
-        with self.condition:
-            return self.condition.wait_for(self.is_set, timeout)
+    def wait(self, seconds: float) -> None:
+        """Sleep so long, unless the flag is set already."""
+        if not self.is_set():
+            time.sleep(seconds)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """A block that the flag ends; the flag is cleared once no such block runs any more."""
+        with self.lock:
+            self.running += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.running -= 1
+                if not self.running:
+                    self.set_at, self.announced = None, False
 
 
 stop = StopFlag()
@@ -48,16 +59,14 @@ def stop_on_signals() -> None:
     """Let Ctrl-C, SIGTERM and SIGHUP set `stop`, and a second Ctrl-C end the process at once.
 
     A flag and not an exception: kafka-python swallows exceptions while it looks up a name, and a
-    number must not be torn between being printed and being committed. Off the main thread, where
-    Python allows no signal handlers, only clears the flag.
+    number must not be torn between being printed and being committed. Does nothing off the main
+    thread, where Python allows no signal handlers.
     """
-    stop.clear()
     if threading.current_thread() is not threading.main_thread():
         return
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, on_signal)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def on_signal(number: int, _frame: object) -> None:

@@ -22,6 +22,7 @@ from tests.support.client import administrator
 from tests.support.kraft import Kraft
 from tests.support.process import PROJECT, Running, script, worker_number
 from tests.support.proxy import Proxy
+from tests.support.secured import SecuredBroker
 from tests.support.servers import Broker
 from tests.support.session import Session
 
@@ -177,6 +178,16 @@ def kraft(tmp_path_factory, ours_to_stop) -> Iterator[Kraft]:
     with Kraft(tmp_path_factory.mktemp("kraft")) as kraft:
         yield kraft.start()
         kraft.stop()
+
+
+@pytest.fixture(scope="session")
+def secured(tmp_path_factory) -> Iterator[SecuredBroker]:
+    """One broker with all listeners that all tests of settings share."""
+    if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        pytest.skip("KAFKA_BOOTSTRAP_SERVERS names a broker whose listeners are not ours to set")
+    with SecuredBroker(tmp_path_factory.mktemp("secured")) as secured:
+        yield secured.start()
+        secured.stop()
 
 
 @pytest.fixture

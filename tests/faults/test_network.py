@@ -61,7 +61,7 @@ def test_a_request_without_an_answer_stops_nobody_and_costs_no_number(start, pro
     eventually(lambda: sum(link.dead for link in proxy.links) >= count, 20, trio.all)
     if fault == "first":  # a consumer repeats its request silently
         for one in trio.producers:
-            one.said("lost: no answer. Trying", 20)
+            one.said("lost: no answer. Reconnecting", 20)
     proxy.turn("pass")
     for _ in range(4):
         trio.flowing(BACK[fault])

@@ -24,7 +24,7 @@ def strict(tmp_path_factory, ours_to_stop) -> Iterator[Broker]:
 def test_a_consumer_whose_group_has_no_coordinator_says_so_once(strict, topic, add):
     strict.create(topic)
     consumer = add(script("consumer_c.py", strict.servers, topic))
-    consumer.said("Waiting for a place in the group: no coordinator: .*replication.factor", 12)
+    consumer.said("Waiting to join the group: no coordinator: .*replication.factor", 12)
     assert consumer.stop() == 0
     assert len(consumer.err) == 3, consumer  # with what it reads, and that it was interrupted
 
@@ -37,7 +37,7 @@ def test_a_producer_whose_topic_was_deleted_says_so_and_goes_on_when_it_is_back(
     producer.said(f'Waiting for .*: there is no topic "{topic}"', 12)
     printed = len(producer.out)
     strict.create(topic)
-    producer.said("The wait for .* is over", 12)
+    producer.said("No longer waiting for", 12)
     eventually(lambda: len(producer.out) > printed + 1, 10, "more numbers of", producer)
     assert producer.stop() == 0
     numbers = [int(line.split()[1]) for line in producer.out]
@@ -58,7 +58,7 @@ def test_a_consumer_behind_an_open_transaction_says_that_something_holds_it_back
     consumer.said("Waiting for the next records of partition 0: perhaps an open transaction", 15)
     assert not consumer.find("A: 2")
     producer.commit_transaction(20)
-    consumer.said("The wait for the next records of partition 0 is over")
+    consumer.said("No longer waiting for the next records of partition 0")
     consumer.said("A: 2")
     assert consumer.stop() == 0
 

@@ -41,7 +41,7 @@ def start(kraft, topic, add) -> Iterator[Callable[[str, str], Running]]:
 # What a user lacks: the script, its ACLs, whether the topic exists, and what is said.
 DENIED = {
     "any ACL": ("producer_a.py", [], True, r'Write .* on "{topic}"'),
-    "writing": ("producer_b.py", [READ], True, r'Number 1 .* Write on "{topic}"'),
+    "writing": ("producer_b.py", [READ], True, r'rejected number 1: .* Write on "{topic}"'),
     "writing here": ("producer_b.py", [READ, ELSEWHERE], True, r'Write .* on "{topic}"'),
     "reading": ("consumer_c.py", [WRITE, JOIN], True, r'Read .* on "{topic}"'),
     "the group": ("consumer_c.py", [READ], True, "Read on the group .* KAFKA_GROUP_ID"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -17,16 +16,6 @@ pytestmark = pytest.mark.timeout(150)  # with the start of the broker
 
 # Three seconds on a machine that has nothing else to do.
 SOON = 4
-
-
-@pytest.fixture(scope="module")
-def secured(tmp_path_factory) -> Iterator[SecuredBroker]:
-    """One broker with all listeners for all tests here."""
-    if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
-        pytest.skip("KAFKA_BOOTSTRAP_SERVERS names a broker whose listeners are not ours to set")
-    with SecuredBroker(tmp_path_factory.mktemp("secured")) as secured:
-        yield secured.start()
-        secured.stop()
 
 
 @pytest.fixture

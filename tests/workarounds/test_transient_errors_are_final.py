@@ -11,6 +11,6 @@ def test_a_producer_sends_its_first_request_again_where_it_was_not_answered(pair
     proxy.turn("first")
     mended, faulty = pair(proxy.address, PRODUCE)
     assert faulty.ended(20) == 1, faulty
-    assert faulty.find("Number 0 was not accepted"), faulty
+    assert faulty.find("rejected number 0"), faulty
     proxy.turn("pass")
     mended.said("A: 0 ", 10)

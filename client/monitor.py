@@ -1,18 +1,20 @@
 """What kafka-python's log tells: a connection lost, and why; back; an error that a broker answered.
 
 The log is the only place where kafka-python says why it cannot connect and what it tries again.
-Shown as it is, it would flood the terminal.
+Shown as it is, it would flood the terminal. Each connection has a monitor of its own, which takes
+note of what is logged in the threads of its clients.
 """
 
 import logging
 import queue
 import threading
 import time
-from functools import partial
+from contextlib import suppress
 
 from kafka import errors
 
 from client.messages import describe, notify
+from client.settings import TOPIC
 from client.stopping import stop
 
 # Seconds after which a connection counts as made: some are accepted and closed at once.
@@ -37,11 +39,14 @@ UNNAMED = {
 NO_ANSWER = (errors.NoError, errors.RequestTimedOutError)
 
 
-class ConnectionReport:
+class ConnectionMonitor:
     """Says when a connection is lost and when it is back; knows the last error of a broker."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.threads: set[int] = set()  # which run the clients' network code
+        self.takes_all = False  # where kafka-python does not tell which threads these are
+        self.cluster: object = None  # the metadata of the client that connected last
         self.addresses: dict[object, str] = {}  # by kafka-python's name for the broker
         self.connected: set[str] = set()
         self.lost: set[str] = set()
@@ -50,22 +55,43 @@ class ConnectionReport:
         self.last_error = ""  # what a broker answered last,
         self.last_error_at = 0.0  # when,
         self.repeated_since = 0.0  # and since when it has been the same
-        self.outcome: queue.SimpleQueue | None = None  # of whoever is connecting
+        self.outcome: queue.SimpleQueue | None = queue.SimpleQueue()  # None once connected
 
-    def listen(self) -> None:
-        """Read kafka-python's log from now on; who logs it elsewhere gets what they asked for."""
-        loggers = {name: logging.getLogger(name) for name in LOGGERS}
-        wanted = {name: logger.getEffectiveLevel() for name, logger in loggers.items()}
-        for name, logger in loggers.items():
-            if not logger.filters:
-                logger.addFilter(partial(self.read, wanted[name]))
-                logger.setLevel(min(LOGGERS[name], wanted[name]))
+    def options_for(self, client: type) -> dict[str, object]:
+        """Options of a kafka-python class by which its clients are monitored."""
+        defaults = client.DEFAULT_CONFIG
+        monitor, options = self, {}
 
-    def read(self, level: int, record: logging.LogRecord) -> bool:
-        """Take note of a line of the log; whether it reaches the level that was asked for."""
-        with self.lock:
-            self.note(record)
-        return record.levelno >= level
+        def new_client(**configs: object) -> object:
+            made = defaults["kafka_client"](**configs)
+            monitor.cluster = made.cluster
+            return made
+
+        if "kafka_client" in defaults:
+            options["kafka_client"] = new_client
+        if "selector" in defaults:
+
+            class Selector(defaults["selector"]):
+                """The client's own selector, which knows the thread that it runs in."""
+
+                def select(self, timeout: float | None = None) -> list:
+                    monitor.threads.add(threading.get_ident())
+                    return super().select(timeout)
+
+            options["selector"] = Selector
+        else:
+            self.takes_all = True
+        return options
+
+    def topic_id(self) -> object | None:
+        """The id of the topic as the client knows it now; None if it does not know any."""
+        return self.cluster.topic_id(TOPIC) if self.cluster else None
+
+    def read(self, record: logging.LogRecord) -> None:
+        """Take note of a line of kafka-python's log if it is of this connection."""
+        if self.takes_all or threading.get_ident() in self.threads:
+            with self.lock:
+                self.note(record)
 
     def note(self, record: logging.LogRecord) -> None:
         """Take note of a connection that is begun, made or lost, or of a broker's error."""
@@ -77,11 +103,15 @@ class ConnectionReport:
                 later.daemon = True
                 later.start()
             case "%s: Connection lost: %s", (connection, error) if str(error):  # else we closed it
-                self.failed(self.addresses[connection.node_id], error)
+                self.failed(self.address(connection), error)
             case message, arguments:
                 for logged in (UNNAMED.get(message), *arguments):
                     if error := broker_error(logged):
                         self.failed_request(describe(error())[0], time.monotonic())
+
+    def address(self, connection: object) -> str:
+        """Host and port of a connection's broker."""
+        return self.addresses.get(connection.node_id, f"broker {connection.node_id}")
 
     def failed_request(self, reason: str, now: float) -> None:
         """Take note of an error that a broker answered."""
@@ -99,8 +129,8 @@ class ConnectionReport:
             self.connected.discard(server)
             self.lost.add(server)
             self.changed_at = time.monotonic()
-            told = reason.partition(":")[0]  # without the hint: these settings worked
-            notify(f"Connection to {server} lost: {told}. Trying until it is back.")
+            cause = reason.partition(":")[0]  # without the hint: these settings worked
+            notify(f"Connection to {server} lost: {cause}. Reconnecting.")
         elif final:
             outcome.put(SystemExit(f"Kafka at {server} cannot be used: {reason}."))
         elif self.unreachable.get(server) != reason:
@@ -113,7 +143,7 @@ class ConnectionReport:
         with self.lock:
             if not connection.connected:
                 return
-            server = self.addresses[connection.node_id]
+            server = self.address(connection)
             self.connected.add(server)
             self.unreachable.pop(server, None)
             if server in self.lost:
@@ -133,4 +163,46 @@ def broker_error(logged: object) -> type[errors.BrokerResponseError] | None:
     return kind if is_error and kind not in NO_ANSWER else None
 
 
-report = ConnectionReport()
+class LogReader(logging.Filter):
+    """Shows kafka-python's log to the monitors; lets pass what the level in force asked for."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        super().__init__()
+        self.own_level, self.level = logger.level, logger.getEffectiveLevel()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line reaches the level that somebody else has asked for."""
+        for monitor in list(monitors):
+            with suppress(Exception):  # which would be raised inside kafka-python
+                monitor.read(record)
+        return record.levelno >= self.level
+
+
+monitors: list[ConnectionMonitor] = []
+readers: dict[str, LogReader] = {}
+lock = threading.Lock()
+
+
+def start_monitoring() -> ConnectionMonitor:
+    """A monitor that reads kafka-python's log from now on."""
+    monitor = ConnectionMonitor()
+    with lock:
+        if not monitors:
+            for name, level in LOGGERS.items():
+                logger = logging.getLogger(name)
+                readers[name] = LogReader(logger)
+                logger.addFilter(readers[name])
+                logger.setLevel(min(level, readers[name].level))
+        monitors.append(monitor)
+    return monitor
+
+
+def stop_monitoring(monitor: ConnectionMonitor) -> None:
+    """Read the log for this monitor no longer; the last one leaves the log as it was."""
+    with lock:
+        if monitor in monitors:
+            monitors.remove(monitor)
+            if not monitors:
+                for name, reader in readers.items():
+                    logging.getLogger(name).removeFilter(reader)
+                    logging.getLogger(name).setLevel(reader.own_level)

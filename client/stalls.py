@@ -3,7 +3,7 @@
 import time
 
 from client.messages import notify
-from client.outages import report
+from client.monitor import ConnectionMonitor
 
 # Seconds after which a wait is reported, if the broker has given the same reason all the time: one
 # that has just started gives others for a moment. Without any reason it takes longer, since that
@@ -12,32 +12,33 @@ PATIENCE = 5
 WITHOUT_REASON = 7.5
 
 
-class Wait:
+class StallNotice:
     """What a script waits for, and which reasons for it were given."""
 
-    def __init__(self) -> None:
+    def __init__(self, monitor: ConnectionMonitor) -> None:
+        self.monitor = monitor
         self.awaiting = ""
         self.since = 0.0
         self.reported: set[str] = set()
 
     def update(self, awaited: str, likely: str = "no answer") -> None:
-        """Take note of what is waited for now, empty for nothing; report each reason once.
+        """Take note of what is awaited, as in "for a number" or "to start"; say each reason once.
 
-        `likely` is the reason where no broker gives one.
+        `awaited` is empty for nothing; `likely` is the reason where no broker gives one.
         """
-        now = time.monotonic()
+        now, monitor = time.monotonic(), self.monitor
         if awaited != self.awaiting:
             if self.reported:
-                notify(f"The wait for {self.awaiting} is over.")
+                notify(f"No longer waiting {self.awaiting}.")
             self.awaiting, self.since, self.reported = awaited, now, set()
-        since = max(self.since, report.changed_at)
-        reason = report.last_error if report.last_error_at > since else ""
-        begun = max(since, report.repeated_since) if reason else since
+        since = max(self.since, monitor.changed_at)
+        reason = monitor.last_error if monitor.last_error_at > since else ""
+        begun = max(since, monitor.repeated_since) if reason else since
         if not awaited or now < begun + (PATIENCE if reason else WITHOUT_REASON):
             return
-        if not reason and report.lost and not report.connected:  # that was reported
+        if not reason and monitor.lost and not monitor.connected:  # that was reported
             return
         reason = reason or likely
         if reason not in self.reported:
             self.reported.add(reason)
-            notify(f"Waiting for {awaited}: {reason}.")
+            notify(f"Waiting {awaited}: {reason}.")

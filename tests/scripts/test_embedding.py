@@ -1,0 +1,181 @@
+"""The scripts' modules in somebody else's program: no side effect, no mix-up with its clients."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.process import Running, eventually, hold
+from tests.support.secured import SECRETS
+from tests.support.session import goes_on
+
+pytestmark = pytest.mark.timeout(120)
+
+
+class Program(Running):
+    """A program that runs code, and goes on where it reads a line whenever it is told to."""
+
+    def __init__(self, code: str, servers: str, topic: str, *arguments: str) -> None:
+        env = {"KAFKA_BOOTSTRAP_SERVERS": servers, "KAFKA_TOPIC": topic}
+        command = (sys.executable, "-c", code, *arguments)
+        super().__init__(*command, env=env, stdin=subprocess.PIPE)
+
+    def go_on(self) -> None:
+        """Send it a line."""
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+
+
+# Prints what a program could find changed by an import.
+STATE = """
+import json, logging, signal, sys
+
+def state():
+    names = ["", "kafka", *logging.root.manager.loggerDict]
+    loggers = [logging.getLogger(name) for name in names]
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return [
+        [str(signal.getsignal(number)) for number in signals],
+        sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+        str(sys.excepthook),
+        [(one.name, one.level, len(one.filters)) for one in loggers if one.level or one.filters],
+    ]
+
+import kafka  # which has loggers of its own
+before = state()
+import kafka_utils, producer_utils, consumer_c
+print(json.dumps([before, state()]))
+"""
+
+
+def test_importing_the_modules_changes_nothing_in_a_program(run):
+    one = run("-c", arguments=(STATE,))
+    assert one.ended() == 0, one
+    before, after = json.loads(one.out[0])
+    assert before == after
+
+
+# A program's own producer, connected before produce() runs in a thread; a number for each line.
+BESIDE = """
+import os, sys, threading
+from kafka import KafkaProducer
+own = KafkaProducer(bootstrap_servers=sys.argv[1], request_timeout_ms=2000)
+from producer_utils import produce
+threading.Thread(target=produce, args=[0.2], daemon=True).start()
+while sys.stdin.readline():
+    own.send(os.environ["KAFKA_TOPIC"], b"0", b"own").get(60)
+    print("own number stored", flush=True)
+"""
+
+
+def test_connections_of_a_programs_own_clients_are_left_to_them(broker, topic, proxy, add):
+    one = add(Program(BESIDE, broker.servers, topic, proxy.address))
+
+    def own_number() -> None:
+        stored = one.out.count("own number stored")
+        one.go_on()
+        eventually(lambda: one.out.count("own number stored") > stored, 20, "one more", one)
+
+    one.said("A: 4 ")
+    own_number()
+    proxy.turn("close")  # the present connections, too
+    hold(2)
+    proxy.turn("pass")
+    own_number()
+    assert not one.find(proxy.address), one
+    assert not one.find("Traceback|lost"), one
+
+
+# Two threads, of which the second one's settings have a wrong password; the first one goes on.
+TWO_THREADS = """
+import json, os, sys, threading, time
+from kafka_utils import stop
+from producer_utils import produce
+
+def run(key):
+    try:
+        produce(0.2, key=key)
+    except SystemExit as end:
+        print(key, "ended:", end, flush=True)
+
+first = threading.Thread(target=run, args="A", daemon=True)
+first.start()
+sys.stdin.readline()
+os.environ |= json.loads(sys.argv[1])
+second = threading.Thread(target=run, args="B", daemon=True)
+second.start()
+sys.stdin.readline()
+stop.set()
+for one in (first, second):
+    one.join()
+print("both ended", flush=True)
+"""
+
+
+def test_each_of_two_threads_has_the_outcome_of_its_own_connection(secured, topic, add):
+    wrong = secured.access("LOGIN", SASL_PLAIN_PASSWORD=SECRETS["wrong"])
+    one = add(Program(TWO_THREADS, secured.servers, topic, json.dumps(wrong)))
+    one.said("A: 4 ")
+    one.go_on()
+    one.said(f"B ended: Kafka at {secured.at('LOGIN')} cannot be used: .*(authentication|refuses)")
+    goes_on(one, 5)
+    one.go_on()
+    one.said("both ended")
+    assert not one.find("lost"), one
+
+
+# A stop that was asked for before another thread starts counts for both.
+STOP_TWICE = """
+import threading
+from kafka_utils import stop
+from producer_utils import produce
+first = threading.Thread(target=produce, args=[0.1])
+first.start()
+import sys
+sys.stdin.readline()
+stop.set()
+produce(0.1, key="D")
+first.join()
+print("both ended", flush=True)
+"""
+
+
+def test_a_stop_that_was_asked_for_is_not_undone_by_another_thread(broker, topic, add):
+    one = add(Program(STOP_TWICE, broker.servers, topic))
+    one.said("A: 4 ")
+    one.go_on()
+    one.said("both ended")
+
+
+# Asks for partitions in vain three times, by an error that is transient but not retriable.
+IN_VAIN = """
+import sys
+import psutil
+from kafka import KafkaProducer
+from kafka.errors import KafkaProtocolError
+from client.connecting import connect
+
+made = []
+
+def new(**settings):
+    made.append(KafkaProducer(**settings))
+    return made[-1]
+
+def partitions(producer, topic):
+    if len(made) <= 3:
+        raise KafkaProtocolError("not now")
+    return producer.partitions_for(topic)
+
+connect(KafkaProducer, new, partitions)
+print(len(made), len(psutil.Process().net_connections()), flush=True)
+"""
+
+
+def test_what_is_connected_in_vain_is_closed(run):
+    one = run("-c", arguments=(IN_VAIN,))
+    made, connections = map(int, one.said(r"^(\d+) (\d+)$").groups())
+    assert made == 4
+    assert connections <= 3, one  # of one client, and of the administrator while it closes
