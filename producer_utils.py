@@ -25,13 +25,13 @@ def produce(sleep_time: float = 1, even: bool = True, key: str | None = None) ->
         connect_kafka_producer() as producer,
         InFlight(key, producer) as in_flight,
     ):
-        number, due = 0 if even else 1, time.monotonic()
+        due = time.monotonic()
         while not stop.is_set():
             if on_time(due, sleep_time):
+                number = (0 if even else 1) + 2 * in_flight.sent
                 try:
                     future = producer.send(TOPIC, key=key.encode(), value=str(number).encode())
                     in_flight.add(number, future)
-                    number += 2
                 except TOPIC_MISSING:  # the number is sent at the next time
                     in_flight.topic_missing = True
             due = next_time(due, sleep_time)

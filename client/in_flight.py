@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError, OutOfOrderSequenceNumberError
 
 from client.connecting import POLL_INTERVAL, close, monitor_of
 from client.messages import (
@@ -69,20 +69,27 @@ class InFlight:
         notified = False
         while not stop.is_set():
             early = until - time.monotonic()
-            full = len(self.pending) >= LIMIT
+            full = self.is_full()
             self.print_acknowledged(POLL_INTERVAL if full else min(max(early, 0), POLL_INTERVAL))
             if early <= 0 and not full:
                 return
-            if full and len(self.pending) >= LIMIT and not notified:
+            if len(self.pending) >= LIMIT and not notified:
                 notified = True
                 notify(f"{LIMIT} numbers are unacknowledged: waiting before the next one.")
+
+    def is_full(self) -> bool:
+        """Whether the next number has to wait; until the first is acknowledged it has to.
+
+        After a refused number kafka-python sends those behind it: the first could not be repeated.
+        """
+        return len(self.pending) >= (LIMIT if self.sent > len(self.pending) else 1)
 
     def print_acknowledged(self, timeout: float) -> None:
         """Print what is acknowledged now; wait for the oldest number at most `timeout` seconds."""
         if not self.pending:
             stop.wait(timeout)
         elif timeout:
-            with suppress(KafkaTimeoutError):
+            with suppress(KafkaError):  # of a rejected number: see below
                 self.pending[0][1].get(timeout)
         lines = []
         while self.pending and self.pending[0][1].succeeded():
@@ -91,8 +98,21 @@ class InFlight:
             lines.append(f"{self.key}: {number}  (partition {partition}, offset {offset})")
         print_lines(lines)
         if self.pending and self.pending[0][1].failed():
-            raise rejected(*self.pending[0])
+            self.reject(*self.pending[0])
         self.stall.update(self.awaiting())
+
+    def reject(self, number: int, future: Future) -> None:
+        """Raise SystemExit with the reason why Kafka has rejected a number.
+
+        Returns, with the number to be sent again, if it was the first and its sequence number did
+        not fit: where Kafka's data were deleted, it may give a running producer's id to another.
+        kafka-python has asked for another id then.
+        """
+        if self.sent == 1 and isinstance(future.exception, OutOfOrderSequenceNumberError):
+            self.pending.clear()
+            self.sent = 0
+        else:
+            raise rejected(number, future)
 
     def awaiting(self) -> str:
         """What the producer waits for, empty for nothing."""

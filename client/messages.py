@@ -43,6 +43,7 @@ MEANINGS = (
     ("CERTIFICATE_VERIFY_FAILED", "certificate not trusted by KAFKA_SSL_CAFILE", True),
     ("ALERT", "it refuses our certificate or TLS version: see KAFKA_SSL_CERTFILE", True),
     ("InvalidTimestamp", "it says that this machine's clock is off: set the clock", True),
+    ("OutOfOrderSequence", "Kafka has lost numbers that it had acknowledged", True),
     ("InconsistentGroupProtocol", f"the group uses another protocol: {GROUP}", True),
     ("GroupMaxSizeReached", f"the group has as many members as Kafka allows: {GROUP}", True),
     ("InvalidGroupId", f"Kafka allows no group of this name: {GROUP}", True),

@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from contextlib import suppress
+from weakref import WeakSet
 
 from kafka import errors
 
@@ -44,7 +45,7 @@ class ConnectionMonitor:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.threads: set[int] = set()  # which run the clients' network code
+        self.threads: WeakSet[threading.Thread] = WeakSet()  # which run the clients' network code
         self.takes_all = False  # where kafka-python does not tell which threads these are
         self.cluster: object = None  # the metadata of the client that connected last
         self.addresses: dict[object, str] = {}  # by kafka-python's name for the broker
@@ -75,7 +76,7 @@ class ConnectionMonitor:
                 """The client's own selector, which knows the thread that it runs in."""
 
                 def select(self, timeout: float | None = None) -> list:
-                    monitor.threads.add(threading.get_ident())
+                    monitor.threads.add(threading.current_thread())
                     return super().select(timeout)
 
             options["selector"] = Selector
@@ -89,7 +90,7 @@ class ConnectionMonitor:
 
     def read(self, record: logging.LogRecord) -> None:
         """Take note of a line of kafka-python's log if it is of this connection."""
-        if self.takes_all or threading.get_ident() in self.threads:
+        if self.takes_all or threading.current_thread() in self.threads:
             with self.lock:
                 self.note(record)
 

@@ -88,7 +88,7 @@ class Reader(ConsumerRebalanceListener):
         except KafkaError as error:
             if not is_transient(error):
                 raise
-            self.stall.update(self.awaiting())
+            self.stall.update(*self.awaiting())
             stop.wait(POLL_INTERVAL)
         return []
 
@@ -102,7 +102,7 @@ class Reader(ConsumerRebalanceListener):
             self.consumer.pause(*self.consumer.assignment())
         else:
             self.consumer.resume(*self.consumer.paused())
-        self.stall.update(self.awaiting() or self.held_back(), HELD_BACK)
+        self.stall.update(*self.awaiting() or self.held_back())
         batches = self.consumer.poll(timeout_ms=int(POLL_INTERVAL * 1000))
         self.notice_new_topic()
         if not self.places_known:  # these records may be others': find_places() goes back
@@ -147,8 +147,7 @@ class Reader(ConsumerRebalanceListener):
             assigned = self.consumer.assignment()
             for partition in (self.place.keys() | self.rewound) - assigned:
                 self.forget(partition)
-            # Those without a place first: position() fails while any of them has none.
-            for partition in sorted(assigned, key=self.place.__contains__):
+            for partition in assigned:
                 self.find_place(partition)
             self.announce(assigned)
         except UNASSIGNED:
@@ -170,7 +169,7 @@ class Reader(ConsumerRebalanceListener):
             place = self.consumer.beginning_offsets([partition], timeout_ms=1_000)[partition]
             own = place if partition in self.rewound else None
             self.consumer.seek(partition, place)
-        elif own is None or self.consumer.position(partition, timeout_ms=100) != place:
+        elif own is None or not self.is_at(partition, place):
             # Only if need be: after seek() kafka-python does not notice that a log was truncated.
             self.consumer.seek(partition, place)
         self.place[partition] = place
@@ -178,6 +177,12 @@ class Reader(ConsumerRebalanceListener):
             self.uncommitted.add(partition)
         else:
             self.uncommitted.discard(partition)
+
+    def is_at(self, partition: TopicPartition, place: int) -> bool:
+        """Whether kafka-python reads on at a place by itself."""
+        with suppress(errors.NoOffsetForPartitionError):  # of this one, or of another
+            return self.consumer.position(partition, timeout_ms=100) == place
+        return False
 
     def committed(self, partition: TopicPartition) -> int | None:
         """The offset that the group has committed in this topic, if any."""
@@ -254,15 +259,15 @@ class Reader(ConsumerRebalanceListener):
                 notify(f"Reading {where}.")
         self.announced = set(assigned)
 
-    def awaiting(self) -> str:
-        """What keeps the consumer from polling for records; empty for nothing."""
+    def awaiting(self) -> tuple[str, ...]:
+        """What keeps the consumer from polling for records, with the likely reason; often none."""
         if self.joining:
-            return "to join the group"
+            return "to join the group", "other members are slow to rejoin"
         if self.uncommitted:
-            return "for the commit of what was printed"
-        return "" if self.places_known else "for the offset to start from"
+            return ("for the commit of what was printed",)
+        return () if self.places_known else ("for the offset to start from",)
 
-    def held_back(self) -> str:
+    def held_back(self) -> tuple[str, ...]:
         """Which partitions go on after what was read, although poll() returned none of them."""
         numbers = []
         for partition in self.consumer.assignment() - self.flowing:
@@ -274,7 +279,7 @@ class Reader(ConsumerRebalanceListener):
                     if position is not None and end > position:
                         numbers.append(partition.partition)
         names = ", ".join(map(str, sorted(numbers)))
-        return f"for the next records of partition {names}" if names else ""
+        return (f"for the next records of partition {names}", HELD_BACK) if names else ()
 
     def close(self) -> None:
         """Commit what was processed, and leave the group, if that can be done within a second."""

@@ -21,7 +21,7 @@ class StallNotice:
         self.since = 0.0
         self.reported: set[str] = set()
 
-    def update(self, awaited: str, likely: str = "no answer") -> None:
+    def update(self, awaited: str = "", likely: str = "no answer") -> None:
         """Take note of what is awaited, as in "for a number" or "to start"; say each reason once.
 
         `awaited` is empty for nothing; `likely` is the reason where no broker gives one.
