@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import kafka
@@ -46,7 +46,6 @@ def connect(
     if not workarounds.apply():
         notify(f"kafka-python is {kafka.__version__}: {workarounds.ONLY_FOR}.")
     monitor, given_up = start_monitoring(), threading.Event()
-    outcome = monitor.outcome
 
     def attempt() -> Client | None:
         with KafkaAdminClient(**supported_options(KafkaAdminClient, options, monitor)) as admin:
@@ -62,40 +61,42 @@ def connect(
         except BaseException:
             close(made)
             raise
-        return close(made)
-
-    def try_until_connected() -> None:
-        while not given_up.is_set():
-            try:
-                if made := attempt():
-                    return outcome.put(made)
-            except Exception as error:
-                if not is_transient(error):
-                    return outcome.put(SystemExit(f"Cannot start: {describe(error)[0]}."))
-                stop.wait(POLL_INTERVAL)  # the broker went away in the middle of it
+        close(made)
+        return None
 
     # In a thread of its own: the constructors look up names and wait where no signal interrupts.
-    threading.Thread(target=try_until_connected, daemon=True).start()
+    outcome = monitor.outcome = queue.SimpleQueue()
+    threading.Thread(target=attempts, args=[attempt, outcome, given_up], daemon=True).start()
     try:
-        made = first(outcome)
+        while not stop.is_set():
+            with suppress(queue.Empty):
+                result = outcome.get(timeout=POLL_INTERVAL)
+                if isinstance(result, SystemExit):
+                    raise result
+                monitor.outcome = None
+                monitors[result] = monitor
+                return result
+        raise KeyboardInterrupt
     except BaseException:
         given_up.set()
         stop_monitoring(monitor)
         raise
-    monitor.outcome = None
-    monitors[made] = monitor
-    return made
 
 
-def first(outcome: queue.SimpleQueue) -> Client:
-    """The client that a queue brings; raises what it brings instead, or KeyboardInterrupt."""
-    while not stop.is_set():
-        with suppress(queue.Empty):
-            result = outcome.get(timeout=POLL_INTERVAL)
-            if isinstance(result, SystemExit):
-                raise result
-            return result
-    raise KeyboardInterrupt
+def attempts(
+    attempt: Callable[[], Client | None], outcome: queue.SimpleQueue, given_up: threading.Event
+) -> None:
+    """Try until there is a client, which the queue gets, or the reason why there cannot be one."""
+    while not given_up.is_set():
+        try:
+            if made := attempt():
+                outcome.put(made)
+                return
+        except Exception as error:
+            if not is_transient(error):
+                outcome.put(SystemExit(f"Cannot start: {describe(error)[0]}."))
+                return
+            stop.wait(POLL_INTERVAL)  # the broker went away in the middle of it
 
 
 def close(client: KafkaProducer | KafkaConsumer) -> None:
@@ -115,8 +116,8 @@ def monitor_of(client: KafkaProducer | KafkaConsumer) -> ConnectionMonitor:
 
 
 def supported_options(
-    client: type, options: dict[str, object], monitor: ConnectionMonitor
-) -> dict[str, object]:
+    client: Any, options: dict[str, object], monitor: ConnectionMonitor
+) -> dict[str, Any]:
     """Those of the options that a class of kafka-python has, and by which it is monitored."""
     supported = {name: options[name] for name in options.keys() & client.DEFAULT_CONFIG}
     return supported | monitor.options_for(client)

@@ -7,9 +7,12 @@ note of what is logged in the threads of its clients.
 
 import logging
 import queue
+import selectors
 import threading
 import time
 from contextlib import suppress
+from typing import Any
+from uuid import UUID
 from weakref import WeakSet
 
 from kafka import errors
@@ -47,7 +50,7 @@ class ConnectionMonitor:
         self.lock = threading.Lock()
         self.threads: WeakSet[threading.Thread] = WeakSet()  # which run the clients' network code
         self.takes_all = False  # where kafka-python does not tell which threads these are
-        self.cluster: object = None  # the metadata of the client that connected last
+        self.cluster: Any = None  # the metadata of the client that connected last
         self.addresses: dict[object, str] = {}  # by kafka-python's name for the broker
         self.connected: set[str] = set()
         self.lost: set[str] = set()
@@ -56,35 +59,33 @@ class ConnectionMonitor:
         self.last_error = ""  # what a broker answered last,
         self.last_error_at = 0.0  # when,
         self.repeated_since = 0.0  # and since when it has been the same
-        self.outcome: queue.SimpleQueue | None = queue.SimpleQueue()  # None once connected
+        self.outcome: queue.SimpleQueue | None = None  # while connecting
 
-    def options_for(self, client: type) -> dict[str, object]:
+    def options_for(self, client: Any) -> dict[str, Any]:
         """Options of a kafka-python class by which its clients are monitored."""
-        defaults = client.DEFAULT_CONFIG
-        monitor, options = self, {}
+        defaults, monitor = client.DEFAULT_CONFIG, self
 
         def new_client(**configs: object) -> object:
             made = defaults["kafka_client"](**configs)
             monitor.cluster = made.cluster
             return made
 
-        if "kafka_client" in defaults:
-            options["kafka_client"] = new_client
-        if "selector" in defaults:
+        def new_selector() -> selectors.BaseSelector:
+            selector = defaults["selector"]()
+            select = selector.select
 
-            class Selector(defaults["selector"]):
-                """The client's own selector, which knows the thread that it runs in."""
+            def select_in_known_thread(timeout: float | None = None) -> list:
+                monitor.threads.add(threading.current_thread())
+                return select(timeout)
 
-                def select(self, timeout: float | None = None) -> list:
-                    monitor.threads.add(threading.current_thread())
-                    return super().select(timeout)
+            selector.select = select_in_known_thread
+            return selector
 
-            options["selector"] = Selector
-        else:
-            self.takes_all = True
-        return options
+        self.takes_all = "selector" not in defaults
+        own = {"kafka_client": new_client, "selector": new_selector}
+        return {name: own[name] for name in own.keys() & defaults}
 
-    def topic_id(self) -> object | None:
+    def topic_id(self) -> UUID | None:
         """The id of the topic as the client knows it now; None if it does not know any."""
         return self.cluster.topic_id(TOPIC) if self.cluster else None
 
@@ -105,12 +106,12 @@ class ConnectionMonitor:
                 later.start()
             case "%s: Connection lost: %s", (connection, error) if str(error):  # else we closed it
                 self.failed(self.address(connection), error)
-            case message, arguments:
+            case message, tuple(arguments):
                 for logged in (UNNAMED.get(message), *arguments):
-                    if error := broker_error(logged):
-                        self.failed_request(describe(error())[0], time.monotonic())
+                    if answered := broker_error(logged):
+                        self.failed_request(describe(answered())[0], time.monotonic())
 
-    def address(self, connection: object) -> str:
+    def address(self, connection: Any) -> str:
         """Host and port of a connection's broker."""
         return self.addresses.get(connection.node_id, f"broker {connection.node_id}")
 
@@ -120,7 +121,7 @@ class ConnectionMonitor:
             self.repeated_since = now
         self.last_error, self.last_error_at = reason, now
 
-    def failed(self, server: str, error: Exception) -> None:
+    def failed(self, server: str, error: Any) -> None:
         """Say once why a server cannot be reached, or that its connection broke."""
         reason, final = describe(error)
         outcome = self.outcome  # connect() may forget it meanwhile
@@ -139,7 +140,7 @@ class ConnectionMonitor:
             servers = ", ".join(f"{name} ({why})" for name, why in self.unreachable.items())
             notify(f"Waiting for Kafka at {servers}.")
 
-    def stable(self, connection: object) -> None:
+    def stable(self, connection: Any) -> None:
         """Say that a server is back if its connection still stands."""
         with self.lock:
             if not connection.connected:
@@ -158,7 +159,7 @@ def broker_error(logged: object) -> type[errors.BrokerResponseError] | None:
 
     kafka-python raises RequestTimedOutError itself: then no broker has answered.
     """
-    kind = getattr(errors, logged, None) if isinstance(logged, str) else logged
+    kind: Any = getattr(errors, logged, None) if isinstance(logged, str) else logged
     kind = type(kind) if isinstance(kind, Exception) else kind
     is_error = isinstance(kind, type) and issubclass(kind, errors.BrokerResponseError)
     return kind if is_error and kind not in NO_ANSWER else None
