@@ -80,7 +80,14 @@ def connect(
     except BaseException:
         given_up.set()
         stop_monitoring(monitor)
+        threading.Thread(target=abandon, args=[monitor], daemon=True).start()
         raise
+
+
+def abandon(monitor: ConnectionMonitor) -> None:
+    """End a constructor that would try to connect for ever, in a program that goes on."""
+    with suppress(Exception):
+        monitor.client.close()
 
 
 def attempts(

@@ -50,7 +50,7 @@ class ConnectionMonitor:
         self.lock = threading.Lock()
         self.threads: WeakSet[threading.Thread] = WeakSet()  # which run the clients' network code
         self.takes_all = False  # where kafka-python does not tell which threads these are
-        self.cluster: Any = None  # the metadata of the client that connected last
+        self.client: Any = None  # kafka-python's network client that was made last
         self.addresses: dict[object, str] = {}  # by kafka-python's name for the broker
         self.connected: set[str] = set()
         self.lost: set[str] = set()
@@ -67,7 +67,7 @@ class ConnectionMonitor:
 
         def new_client(**configs: object) -> object:
             made = defaults["kafka_client"](**configs)
-            monitor.cluster = made.cluster
+            monitor.client = made
             return made
 
         def new_selector() -> selectors.BaseSelector:
@@ -87,7 +87,7 @@ class ConnectionMonitor:
 
     def topic_id(self) -> UUID | None:
         """The id of the topic as the client knows it now; None if it does not know any."""
-        return self.cluster.topic_id(TOPIC) if self.cluster else None
+        return self.client.cluster.topic_id(TOPIC) if self.client else None
 
     def read(self, record: logging.LogRecord) -> None:
         """Take note of a line of kafka-python's log if it is of this connection."""

@@ -179,3 +179,28 @@ def test_what_is_connected_in_vain_is_closed(run):
     made, connections = map(int, one.said(r"^(\d+) (\d+)$").groups())
     assert made == 4
     assert connections <= 3, one  # of one client, and of the administrator while it closes
+
+
+# Stops while it cannot connect, and waits until no thread of it is left.
+GIVEN_UP = """
+import sys, threading, time
+from kafka_utils import stop
+from producer_utils import produce
+
+thread = threading.Thread(target=produce)
+thread.start()
+sys.stdin.readline()
+stop.set()
+thread.join()
+while threading.active_count() > 1:
+    time.sleep(0.1)
+print("nothing left", flush=True)
+"""
+
+
+def test_what_cannot_connect_leaves_no_thread_behind_when_it_is_stopped(proxy, topic, add):
+    proxy.turn("close")
+    one = add(Program(GIVEN_UP, proxy.address, topic))
+    one.said("Waiting for Kafka")
+    one.go_on()
+    one.said("nothing left", 10)
