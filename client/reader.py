@@ -64,7 +64,6 @@ class Reader(ConsumerRebalanceListener):
         self.uncommitted: set[TopicPartition] = set()
         # Partitions whose place counts, whatever is committed: Kafka has lost what was there.
         self.rewound: set[TopicPartition] = set()
-        self.announced: set[TopicPartition] = set()
         self.stall = StallNotice(self.monitor)
         consumer.subscribe([TOPIC], listener=self)
 
@@ -98,7 +97,8 @@ class Reader(ConsumerRebalanceListener):
         if not self.places_known:
             self.find_places()
         self.commit()
-        if self.uncommitted:  # only what one poll() returned may be delivered a second time
+        if self.uncommitted or not self.places_known:
+            # Only what one poll() returned may be delivered a second time.
             self.consumer.pause(*self.consumer.assignment())
         else:
             self.consumer.resume(*self.consumer.paused())
@@ -140,21 +140,23 @@ class Reader(ConsumerRebalanceListener):
         """Give each assigned partition a place: the later of the committed and our own, if any.
 
         Another member may have read on meanwhile, and kafka-python keeps the old position of a
-        partition that comes back. Raises KafkaError where Kafka does not say what was committed.
+        partition that comes back. Where Kafka does not answer, the next poll() tries again: this
+        one goes on, since only who polls can join the group again and lose a partition that is
+        gone.
         """
-        self.places_known = True  # unless a rebalance or an error says otherwise meanwhile
+        self.places_known = True  # unless a rebalance says otherwise meanwhile
         try:
             assigned = self.consumer.assignment()
             for partition in (self.place.keys() | self.rewound) - assigned:
                 self.forget(partition)
+            new = assigned - self.place.keys()
             for partition in assigned:
                 self.find_place(partition)
-            self.announce(assigned)
-        except UNASSIGNED:
+            self.announce(assigned, new)
+        except (KafkaError, *UNASSIGNED) as error:
             self.places_known = False
-        except BaseException:
-            self.places_known = False
-            raise
+            if not isinstance(error, UNASSIGNED) and not is_transient(error):
+                raise
 
     def find_place(self, partition: TopicPartition) -> None:
         """Find out where to read on in a partition, and seek that."""
@@ -199,7 +201,6 @@ class Reader(ConsumerRebalanceListener):
     def forget(self, partition: TopicPartition) -> None:
         """Drop what is known of a partition that is assigned to another member now."""
         self.place.pop(partition, None)
-        self.announced.discard(partition)
         self.rewound.discard(partition)
         if partition in self.uncommitted:
             self.uncommitted.remove(partition)
@@ -214,7 +215,7 @@ class Reader(ConsumerRebalanceListener):
             return
         if self.topic_id is not None:
             notify(f"Topic {NAME} was deleted and created again: reading the new one.")
-            for known in (self.place, self.polled, self.uncommitted, self.rewound, self.announced):
+            for known in (self.place, self.polled, self.uncommitted, self.rewound):
                 known.clear()
             self.places_known = False
         self.topic_id = present
@@ -246,18 +247,15 @@ class Reader(ConsumerRebalanceListener):
         where = "at the earliest" if offset is None else f"at offset {self.place[partition]}"
         notify(f"Partition {partition.partition}: {why}, resuming {where}.")
 
-    def announce(self, assigned: set[TopicPartition]) -> None:
+    def announce(self, assigned: set[TopicPartition], new: set[TopicPartition]) -> None:
         """Say which partitions are read from now on, and from where."""
-        new = sorted(assigned - self.announced)
         if not assigned:
             notify("Standing by: no partition is assigned to this consumer.")
         elif len(new) > 10:
             notify(f"Reading {len(new)} partitions.")
         else:
-            for partition in new:
-                where = f"partition {partition.partition} from offset {self.place[partition]}"
-                notify(f"Reading {where}.")
-        self.announced = set(assigned)
+            for one in sorted(new):
+                notify(f"Reading partition {one.partition} from offset {self.place[one]}.")
 
     def awaiting(self) -> tuple[str, ...]:
         """What keeps the consumer from polling for records, with the likely reason; often none."""
