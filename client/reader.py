@@ -76,7 +76,7 @@ class Reader(ConsumerRebalanceListener):
         self.joining = self.places_known = False
 
     def poll(self) -> list[ConsumerRecord]:
-        """The next records, often none; they count as processed with the next commit().
+        """The next records, often none; the next commit() or poll() counts them as processed.
 
         Waits for them at most POLL_INTERVAL seconds. Raises KafkaError that retrying cannot fix.
         """
