@@ -77,16 +77,16 @@ class Fault:
 
 def plan(seconds: float, seed: int) -> list[Fault]:
     """The faults of a run: one every five to ten seconds, never two on one process at a time."""
-    dice, faults, at = random.Random(seed), [], 5.0
+    rng, faults, at = random.Random(seed), [], 5.0
     free: dict[str, float] = defaultdict(float)
     while at < seconds - 5:
-        kind = dice.choice(list(KINDS))
-        number = dice.randrange(COUNTS[kind.split()[0]])
-        fault = Fault(at, at + dice.uniform(*KINDS[kind]), kind, number)
+        kind = rng.choice(list(KINDS))
+        number = rng.randrange(COUNTS[kind.split()[0]])
+        fault = Fault(at, at + rng.uniform(*KINDS[kind]), kind, number)
         if free[fault.target] <= at:
             free[fault.target] = fault.until + REST
             faults.append(fault)
-            at += dice.uniform(5, 10)
+            at += rng.uniform(5, 10)
     return faults
 
 
@@ -395,9 +395,9 @@ def count(found: Account, report: Report) -> None:
         "printed, each once": len(shown),
         "acknowledged, but lost": len(found.lost()),
         "doubled in the topic": found.doubled(),
-        "holes or out of order in the topic": len(found.breaks()),
+        "holes or out of order in the topic": len(found.gaps()),
         "in the topic, but not printed": len(found.unprinted()),
-        "printed, but not in the topic": len(found.strangers()),
+        "printed, but not in the topic": len(found.unexpected()),
         "printed out of order": len(found.disorder()),
     }
     report.wrong += found.wrong()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.soak import soak
-from tests.support.account import calm
+from tests.support.account import not_spinning
 from tests.support.cluster import Cluster
 from tests.support.process import eventually, hold
 from tests.support.trio import BACK, Trio
@@ -38,7 +38,7 @@ def trio(cluster, topic) -> Iterator[Trio]:
 
 def test_the_leader_of_the_partition_killed_costs_nothing(cluster, trio, topic):
     leader = cluster.leader(topic)
-    with calm(*trio.all):
+    with not_spinning(*trio.all):
         cluster.kafkas[leader].kill()
         hold(7)  # six seconds until it counts as dead
     trio.flowing(3 * BACK)  # it may have been the controller, too
@@ -77,7 +77,7 @@ def test_two_of_three_killed_and_back_cost_nothing_and_nobody_spins(cluster, tri
         trio.flowing()
     alive = cluster.leader(topic)
     dead = [number for number in range(3) if number != alive]
-    with calm(*trio.all):
+    with not_spinning(*trio.all):
         for number in dead:
             cluster.kafkas[number].kill()
         hold(30 if full else 4)
@@ -100,7 +100,7 @@ def test_a_partition_without_a_leader_costs_nothing_and_nobody_spins(cluster, to
         leader = cluster.leader(topic)
         cluster.kafkas[leader].kill()
         eventually(lambda: cluster.leader(topic) == -1, 20, "no leader")
-        with calm(*trio.all):
+        with not_spinning(*trio.all):
             hold(30 if full else 4)
         cluster.start_kafka(leader)
         cluster.wait(leader)

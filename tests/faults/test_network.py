@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.support.account import calm, in_rhythm
+from tests.support.account import in_rhythm, not_spinning
 from tests.support.client import administrator, try_create
 from tests.support.process import eventually, hold
 from tests.support.proxy import Proxy
@@ -40,9 +40,9 @@ def start(broker, proxy, topic) -> Iterator[Callable[[str], Trio]]:
 
 
 def fail(trio: Trio, proxy: Proxy, fault: str, seconds: float) -> None:
-    """Let the network fail for so long: all stay calm meanwhile and go on afterwards."""
+    """Let the network fail for so long: nobody spins meanwhile, and all go on afterwards."""
     proxy.turn(fault)
-    with calm(*trio.all):
+    with not_spinning(*trio.all):
         hold(seconds)
     proxy.turn("pass")
     trio.flowing(BACK.get(fault, 5))
@@ -74,7 +74,7 @@ def test_a_consumer_that_cannot_commit_prints_one_batch_and_costs_no_number(star
     eventually(lambda: consumer.out, 20, consumer)
     hold(2)
     printed = len(consumer.out)  # what one poll() returned
-    with calm(*trio.all):
+    with not_spinning(*trio.all):
         hold(30 if full else 4)
     assert len(consumer.out) == printed, consumer
     proxy.turn("pass")
@@ -95,7 +95,7 @@ def test_a_slow_network_stops_nobody(start, proxy, fault, full):
     trio = start("pass")
     trio.flowing(20)
     proxy.turn(fault)
-    with calm(*trio.all):
+    with not_spinning(*trio.all):
         for _ in range(6 if full else 2):
             trio.flowing()
     proxy.turn("pass")
@@ -106,7 +106,7 @@ def test_a_slow_network_stops_nobody(start, proxy, fault, full):
 @pytest.mark.parametrize(
     "fault", ["mute", *(pytest.param(one, marks=pytest.mark.full) for one in ("close", "http"))]
 )
-def test_what_is_no_kafka_is_waited_out_calmly(start, proxy, fault, full):
+def test_what_is_no_kafka_is_waited_out_and_nobody_spins(start, proxy, fault, full):
     trio = start(fault)
     for one in trio.all:
         one.said(f"Waiting for Kafka at {proxy.address}", 10)

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.support.account import Account, account, calm, printed
+from tests.support.account import Account, account, not_spinning, printed
 from tests.support.client import try_create
 from tests.support.process import Running, eventually, hold, producer
 from tests.support.servers import Broker
@@ -53,7 +53,7 @@ def test_a_broker_that_is_stopped_and_started_again_costs_nothing(broker, trio):
 
 
 def test_a_broker_killed_for_half_a_minute_costs_nothing_and_nobody_spins(broker, trio, full):
-    with calm(*trio.all):
+    with not_spinning(*trio.all):
         broker.kafka.kill()
         hold(30 if full else 4)
     broker.start()
@@ -74,7 +74,7 @@ def test_ten_kills_in_a_row_cost_nothing(broker, trio):
 
 def test_a_paused_broker_costs_nothing_and_nobody_spins(broker, trio, full):
     broker.kafka.send(signal.SIGSTOP)
-    with calm(*trio.all):
+    with not_spinning(*trio.all):
         hold(40 if full else 8)
     broker.kafka.send(signal.SIGCONT)
     trio.flowing()
@@ -89,7 +89,7 @@ def test_no_more_than_ten_thousand_numbers_wait_for_a_broker_that_is_away(broker
         one.said("10000 numbers are unacknowledged: waiting before the next one")
         memory = psutil.Process(one.process.pid).memory_info
         before, reported = memory().rss, len(one.out)
-        with calm(one):
+        with not_spinning(one):
             hold(20 if full else 3)
         assert memory().rss - before < 2_000_000  # without the limit: 2.6 MB a second
         broker.kafka.send(signal.SIGCONT)
@@ -114,7 +114,7 @@ def test_numbers_flow_on_without_zookeeper_and_after_it_is_back(broker, trio):
 
 @pytest.mark.full
 def test_both_servers_killed_cost_nothing(broker, trio):
-    with calm(*trio.all):
+    with not_spinning(*trio.all):
         broker.kafka.kill()
         broker.zookeeper.kill()
         hold(10)
@@ -151,7 +151,7 @@ def test_a_full_log_directory_costs_nothing_once_there_is_room(small_disk, topic
             while True:
                 file.write(bytes(4096))
         assert broker.kafka.ended(30) != 0  # Kafka stops when it has no directory to write to
-        with calm(*trio.all):
+        with not_spinning(*trio.all):
             hold(10)
         ballast.unlink()
         broker.start()

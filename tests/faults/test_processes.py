@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.support.account import calm
+from tests.support.account import not_spinning
 from tests.support.client import write
 from tests.support.process import eventually, hold
 from tests.support.session import goes_on
@@ -58,7 +58,7 @@ def test_a_consumer_paused_for_longer_than_its_session_goes_on(session):
     eventually(lambda: session.members() == 0, 5, "no member in the group of", consumer)
     consumer.send(signal.SIGCONT)
     goes_on(consumer, 5)
-    with calm(consumer):
+    with not_spinning(consumer):
         hold(10 if session.full else 4)
     goes_on(consumer, 5)
     session.settle(consumer)
@@ -107,7 +107,7 @@ def test_a_consumer_that_waits_for_one_held_up_to_join_the_group_waits_quietly(s
     eventually(lambda: len(producer.out) > sent + 1, 5, producer)  # which `first` cannot print
     second = session.run("consumer_c.py")
     second.said("Reading topic")
-    with calm(second):
+    with not_spinning(second):
         hold(25 if session.full else 13)  # longer than its request timeout
     (_, said) = second.err
     assert said == "Waiting to join the group: other members are slow to rejoin.", second

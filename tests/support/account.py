@@ -90,7 +90,7 @@ class Account:
         """How many numbers are stored a second time, if each producer was started only once."""
         return sum(len(numbers) - len(set(numbers)) for numbers in self.written.values())
 
-    def breaks(self) -> list[str]:
+    def gaps(self) -> list[str]:
         """Where the numbers of a key do not ascend by two, once for each start of its producer."""
         starts = Counter(map(key_of, self.producers))
         found = []
@@ -118,7 +118,7 @@ class Account:
         """Numbers that were printed more often than they are stored."""
         return self.printed() - Counter(self.stored.values())
 
-    def strangers(self) -> list[Number]:
+    def unexpected(self) -> list[Number]:
         """Numbers that were printed, but are not stored."""
         stored = set(self.stored.values())
         return [number for number in self.printed() if number not in stored]
@@ -139,10 +139,10 @@ class Account:
             "acknowledged twice": self.reported_twice(),
         }
         if self.producers:
-            errors["a hole, a step back or doubled in the topic"] = self.breaks()
+            errors["a hole, a step back or doubled in the topic"] = self.gaps()
         if self.consumers:
             errors["stored, but not printed"] = self.unprinted()
-            errors["printed, but not stored"] = self.strangers()
+            errors["printed, but not stored"] = self.unexpected()
             errors["printed out of order"] = self.disorder()
         return [
             f"{what}: {len(found)}, such as {first_of(found)}"
@@ -204,7 +204,7 @@ def out_of_order(consumer: Running, key: str, numbers: list[int]) -> str:
 
 
 @contextmanager
-def calm(*processes: Running) -> Iterator[None]:
+def not_spinning(*processes: Running) -> Iterator[None]:
     """Assert that each takes less than 5 % of a core meanwhile, and says less than a line a second.
 
     In less than ten seconds, nine lines are allowed.
