@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.support.account import Account, account, not_spinning, printed
+from tests.support.account import Account, account, not_spinning, printed, stored
 from tests.support.client import try_create
 from tests.support.process import Running, eventually, hold, producer
 from tests.support.servers import Broker
@@ -220,7 +220,8 @@ def assert_goes_on(trio: Trio) -> None:
     for one in trio.producers:
         assert one.stop() == 0, one
     (consumer,) = trio.consumers
-    written = Account(trio.producers, trio.consumers, trio.servers, trio.topic).written
+    written = Account(trio.producers, trio.consumers, stored(trio.servers, trio.topic)).written
+    assert sorted(written) == ["A", "B"]
     for key, numbers in written.items():
         assert numbers == list(range(numbers[0], numbers[-1] + 2, 2))
         shown = eventually(

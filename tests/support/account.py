@@ -6,7 +6,7 @@ import re
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ from tests.support.process import Running, eventually
 
 ACKNOWLEDGED = re.compile(r"([AB]): (\d+)  \(partition (\d+), offset (\d+)\)")
 PRINTED = re.compile(r"([AB]): (\d+)")
-SENT = re.compile(r"[AB]: (\d+) sent")
+TOTALS = re.compile(r"[AB]: (\d+) sent, (\d+) acknowledged\.")
 
 # A key and a number; a partition and an offset.
 Number = tuple[str, int]
@@ -37,45 +37,48 @@ def account(
     Give all producers and consumers that the topic ever had. The consumers get ten seconds to
     print the last numbers; `twice_allowed` numbers may be printed a second time.
     """
-    found = Account(producers, consumers, servers, topic)
-    found.wait(10)
-    wrong = found.wrong()
-    if found.twice().total() > twice_allowed:
-        wrong.append(f"printed twice: {first_of(found.twice())}")
-    assert not wrong, "\n".join([*wrong, *map(repr, [*producers, *consumers])])
+    Account(producers, consumers, stored(servers, topic)).settle(twice_allowed)
 
 
 class Account:
-    """What became of every number of a topic, as of when its producers were stopped.
+    """What became of every number of a topic after its producers were stopped.
 
     `stored` holds the number at each place of the topic, `written` those of each key in order.
+    An account of nothing is wrong.
     """
 
     def __init__(
-        self, producers: list[Running], consumers: list[Running], servers: str, topic: str
+        self,
+        producers: list[Running],
+        consumers: list[Running],
+        stored: Iterable[tuple[Place, Number]],
     ) -> None:
         self.producers, self.consumers = producers, consumers
-        self.stored: dict[Place, Number] = {}
+        self.stored: dict[Place, Number] = dict(stored)
         self.written: dict[str, list[int]] = defaultdict(list)
-        for record in records(servers, topic):
-            key, number = key_of_record(record), int(record.value())
-            self.stored[record.partition(), record.offset()] = key, number
+        for key, number in self.stored.values():
             self.written[key].append(number)
+
+    def settle(self, twice_allowed: int = 0, seconds: float = 10) -> None:
+        """Assert that nothing is wrong, once the consumers had so long for the last numbers."""
+        self.wait(seconds)
+        wrong = self.wrong()
+        if self.twice().total() > twice_allowed:
+            wrong.append(f"printed twice: {first_of(self.twice())}")
+        assert not wrong, "\n".join([*wrong, *map(repr, [*self.producers, *self.consumers])])
 
     def wait(self, seconds: float) -> None:
         """Return when the consumers have printed all that is stored, or after so many seconds."""
         with suppress(AssertionError):
             eventually(lambda: not self.consumers or not self.unprinted(), seconds)
 
-    def sent(self) -> int:
-        """How many numbers the producers say that they sent."""
-        totals = (SENT.match(line) for one in self.producers for line in one.err)
-        return sum(int(match[1]) for match in totals if match)
+    def miscounted(self) -> list[str]:
+        """Producers that printed nothing, or not as many numbers as they say in the end."""
+        return [sentence for sentence in map(miscounted, self.producers) if sentence]
 
     def acknowledged(self) -> list[tuple[Place, Number]]:
         """Place and number of each line that a producer printed."""
-        lines = (ACKNOWLEDGED.fullmatch(line) for one in self.producers for line in one.out)
-        return [((int(m[3]), int(m[4])), (m[1], int(m[2]))) for m in lines if m]
+        return [pair for one in self.producers for pair in acknowledged(one)]
 
     def lost(self) -> list[Number]:
         """Numbers that were acknowledged, but are not stored where the producer said."""
@@ -86,16 +89,12 @@ class Account:
         places = Counter(place for place, _ in self.acknowledged())
         return [place for place, count in places.items() if count > 1]
 
-    def doubled(self) -> int:
-        """How many numbers are stored a second time, if each producer was started only once."""
-        return sum(len(numbers) - len(set(numbers)) for numbers in self.written.values())
-
     def gaps(self) -> list[str]:
         """Where the numbers of a key do not ascend by two, once for each start of its producer."""
         starts = Counter(map(key_of, self.producers))
         found = []
         for key, numbers in self.written.items():
-            runs, due, first = 0, None, "AB".index(key)
+            runs, due, first = 0, None, "AB".find(key)
             for place, number in enumerate(numbers):
                 runs += number == first
                 if number not in (first, due):
@@ -134,11 +133,11 @@ class Account:
 
     def wrong(self) -> list[str]:
         """A sentence for each kind of error; numbers printed twice may be right."""
-        errors = {
-            "acknowledged, but not stored there": self.lost(),
-            "acknowledged twice": self.reported_twice(),
-        }
+        errors: dict[str, Collection] = {"nothing is stored": [] if self.stored else ["topic"]}
         if self.producers:
+            errors["not as many printed as acknowledged"] = self.miscounted()
+            errors["acknowledged, but not stored there"] = self.lost()
+            errors["acknowledged twice"] = self.reported_twice()
             errors["a hole, a step back or doubled in the topic"] = self.gaps()
         if self.consumers:
             errors["stored, but not printed"] = self.unprinted()
@@ -151,9 +150,32 @@ class Account:
         ]
 
 
+def stored(servers: str, topic: str) -> Iterator[tuple[Place, Number]]:
+    """Place and number of each record of a topic, partition by partition in order."""
+    for record in records(servers, topic):
+        place = record.partition(), record.offset()
+        yield place, (key_of_record(record), int(record.value()))
+
+
 def first_of(found: Iterable) -> list:
     """The first twenty of what was found, in order."""
     return sorted(found)[:20]
+
+
+def acknowledged(producer: Running) -> list[tuple[Place, Number]]:
+    """Place and number of each line that a producer printed."""
+    lines = filter(None, map(ACKNOWLEDGED.fullmatch, list(producer.out)))
+    return [((int(m[3]), int(m[4])), (m[1], int(m[2]))) for m in lines]
+
+
+def miscounted(producer: Running) -> str:
+    """What is wrong with the number of a stopped producer's lines, in a sentence, if anything."""
+    printed = len(acknowledged(producer))
+    totals = producer.find(TOTALS.pattern)
+    if totals and printed and printed == len(producer.out) == int(totals[1]) == int(totals[2]):
+        return ""
+    said = totals[0] if totals else "no totals"
+    return f"process {producer.process.pid}: {printed} of {len(producer.out)} lines, {said}"
 
 
 def last_acknowledged(producer: Running) -> int:
@@ -210,10 +232,11 @@ def not_spinning(*processes: Running) -> Iterator[None]:
     In less than ten seconds, nine lines are allowed.
     """
     begin = time.monotonic()
-    before = [(one, cpu(one), len(one.err)) for one in processes if one.alive]
+    before = [(one, cpu(one), len(one.err)) for one in processes]
     yield
     seconds = time.monotonic() - begin
     for one, busy, lines in before:
+        assert one.alive, one
         share = (cpu(one) - busy) / seconds
         assert share < 0.05, f"{share:.0%} of a core for {seconds:.0f} s: {one}"
         assert len(one.err) - lines < max(seconds, 10), one
