@@ -52,7 +52,7 @@ def test_a_broker_that_is_stopped_and_started_again_costs_nothing(broker, trio):
     trio.end()
 
 
-def test_a_broker_killed_for_half_a_minute_costs_nothing_and_nobody_spins(broker, trio, full):
+def test_a_broker_killed_for_a_while_costs_nothing_and_nobody_spins(broker, trio, full):
     with not_spinning(*trio.all):
         broker.kafka.kill()
         hold(30 if full else 4)

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.timeout(120)
 # Seconds until the session of a killed member expires and its partitions are reassigned.
 TAKEN_OVER = 12
 
-# Seconds within which a script ends.
-END = 1
+# Seconds within which a script ends, on a busy machine too.
+END = 2
 
 
 def test_a_consumer_killed_and_started_again_misses_nothing(session):
@@ -62,7 +62,8 @@ def test_a_consumer_paused_for_longer_than_its_session_goes_on(session):
         hold(10 if session.full else 4)
     goes_on(consumer, 5)
     session.settle(consumer)
-    assert consumer.stop(seconds=END) == 0
+    consumer.send(signal.SIGINT)
+    assert consumer.ends_within(END) == 0
 
 
 def test_a_consumer_whose_group_was_deleted_resumes_where_it_was(session):
@@ -95,7 +96,7 @@ def test_a_consumer_held_up_by_ctrl_s_for_longer_than_its_poll_interval_goes_on(
     eventually(lambda: len(consumer.out) > held + 5, 10, consumer)
     session.settle(consumer)
     consumer.type(b"\x03")
-    assert consumer.ended(END) == 0
+    assert consumer.ends_within(END) == 0
 
 
 def test_a_consumer_that_waits_for_one_held_up_to_join_the_group_waits_quietly(session):

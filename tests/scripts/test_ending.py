@@ -19,8 +19,8 @@ from tests.support.trio import SCRIPTS
 
 pytestmark = pytest.mark.timeout(120)
 
-# Seconds within which a script ends.
-END = 1
+# Seconds within which a script ends, on a busy machine too.
+END = 2
 
 
 def test_a_reader_that_leaves_ends_each_quietly(session):
@@ -112,7 +112,7 @@ def interrupt(scripts: list[InTerminal]) -> None:
     """Type Ctrl-C in each terminal: each script ends in time, without a traceback."""
     for one in scripts:
         one.type(b"\x03")
-        assert one.ended(END) == 0, one
+        assert one.ends_within(END) == 0, one
         assert one.find("Interrupted!") and not one.find("Traceback"), one
 
 
@@ -125,7 +125,7 @@ def test_ctrl_c_ends_each_that_is_starting(session, name):
         eventually(lambda p=loaded: "_ssl" in p.read_text(), 10, "imports in", one)
         hold(later / 1000)
         one.type(b"\x03")
-        assert one.ended(3 * END) == 0, one  # all is loaded first
+        assert one.ends_within(3 * END) == 0, one  # all is loaded first
         assert not one.find("Traceback"), one
 
 
@@ -201,7 +201,7 @@ def test_ctrl_c_again_and_again_ends_each_that_is_stopping(session):
                 one.type(b"\x03")
                 hold(0.03)
         # -2: Python itself was ending already
-        assert one.ended(END) in (0, 1, -2), one
+        assert one.ends_within(END) in (0, 1, -2), one
         assert not one.find("Traceback"), one
 
 
@@ -214,7 +214,7 @@ def test_ctrl_c_ends_each_whose_broker_was_just_killed(own_broker, session):
     own_broker.kafka.kill()
     c.type(b"\x03")
     # 1 where the broker was killed between a number that it printed and its commit
-    assert c.ended(END) == bool(c.find("could not be committed")), c
+    assert c.ends_within(END) == bool(c.find("could not be committed")), c
     assert not c.find("Traceback"), c
     hold(4.1)  # each producer has a number that waits, on a busy machine too
     for one in (a, b):
@@ -235,4 +235,4 @@ def test_a_second_ctrl_c_ends_a_producer_at_once(own_broker, session):
     one.said("Interrupted!")
     hold(0.5)
     one.type(b"\x03")
-    assert one.ended(0.5) == 1
+    assert one.ends_within(1.5) == 1

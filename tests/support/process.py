@@ -58,7 +58,8 @@ def worker_number() -> int:
 def eventually(true: Callable[[], object], seconds: float, *what: object) -> object:
     """The first true value of a condition; fails if there is none in SLOWDOWN times the seconds.
 
-    Every deadline of the tests is kept here or in `ended`.
+    Every deadline of the tests is kept here or in `ended`. Where a test's name tells the seconds,
+    it is `ends_within`, without the factor.
     """
     deadline = time.monotonic() + SLOWDOWN * seconds
     while True:
@@ -129,14 +130,21 @@ class Running:
         self.process.send_signal(number)
 
     def ended(self, seconds: float = 10) -> int:
-        """The exit status, once the process has ended and all its output is read."""
+        """The exit status, once the process has ended and all its output is read.
+
+        Fails after SLOWDOWN times the seconds, as `eventually` does.
+        """
         try:
             status = self.process.wait(SLOWDOWN * seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"not ended within {SLOWDOWN} × {seconds} s: {self}") from None
+            raise AssertionError(f"not ended within {SLOWDOWN * seconds:g} s: {self}") from None
         for reader in self.readers:
             reader.join(5)
         return status
+
+    def ends_within(self, seconds: float) -> int:
+        """The exit status; fails if the process takes longer than exactly so many seconds."""
+        return self.ended(seconds / SLOWDOWN)
 
     def stop(self, number: int = signal.SIGINT, seconds: float = 10) -> int:
         """Send a signal and wait for the exit status."""

@@ -11,7 +11,7 @@ from tests.support.process import Running, eventually, producer, script
 
 SCRIPTS = ("producer_a.py", "producer_b.py", "consumer_c.py")
 
-# Seconds within which numbers flow again once the broker is back.
+# Seconds within which numbers flow again once the broker is back, if nothing else is busy.
 BACK = 5
 
 NOTHING: Mapping[str, str] = MappingProxyType({})

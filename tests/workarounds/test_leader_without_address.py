@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.support.process import hold
+
 pytestmark = pytest.mark.full
 
 
@@ -10,4 +12,5 @@ def test_a_producer_goes_on_once_the_leader_has_an_address_again(only_one_spins,
     printed = len(faulty.out)
     proxy.turn("pass")
     mended.said("is back", 10)
+    hold(3)
     assert len(faulty.out) == printed, faulty

@@ -1,5 +1,7 @@
 """client/workarounds/slow_connection_setup.py"""
 
+import time
+
 import pytest
 
 from tests.workarounds.conftest import PRODUCE
@@ -7,8 +9,10 @@ from tests.workarounds.conftest import PRODUCE
 pytestmark = pytest.mark.full
 
 
-def test_a_port_that_never_answers_is_named_within_some_seconds(pair, proxy):
+def test_a_port_that_never_answers_is_named_some_seconds_earlier(pair, proxy):
     proxy.turn("mute")
     mended, faulty = pair(proxy.address, PRODUCE)
-    mended.said("no answer", 4)
-    assert not faulty.err, faulty
+    mended.said("no answer", 10)
+    named = time.monotonic()
+    faulty.said("no answer", 30)
+    assert time.monotonic() - named > 3, (mended, faulty)  # 3 instead of 10 to 30
