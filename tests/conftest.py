@@ -19,16 +19,19 @@ from zlib import crc32
 import pytest
 
 from tests.support.client import administrator
-from tests.support.kraft import Kraft
+from tests.support.kraft import KEY_PASSWORD, PASSWORDS, Kraft
 from tests.support.process import PROJECT, Running, script, worker_number
 from tests.support.proxy import Proxy
-from tests.support.secured import SecuredBroker
+from tests.support.secured import SECRETS, SecuredBroker
 from tests.support.servers import Broker
 from tests.support.session import Session
 
 # Servers of their own that several tests share: these tests run one after the other in one
 # worker, so that the servers exist only once.
 SHARED = ("outages_broker", "shared_cluster", "kraft", "secured", "started", "stream", "strict")
+
+# What nothing that a test starts may ever show.
+HIDDEN = (*SECRETS.values(), *PASSWORDS.values(), KEY_PASSWORD)
 
 # What takes longest goes first: started last it would keep one worker busy alone. All others follow
 # in an order of chance, so that those that mostly wait run beside those that mostly compute.
@@ -198,11 +201,18 @@ def topic(request) -> str:
 
 @pytest.fixture
 def add() -> Iterator[Callable[[Running], Running]]:
-    """Has a process killed with the test."""
+    """Has a process killed with the test, which fails if the process has shown a secret."""
+
+    def end(one: Running) -> None:
+        one.kill()
+        one.ended()
+        shown = [line for line in one.out + one.err if any(word in line for word in HIDDEN)]
+        assert not shown, one.process.args
+
     with ExitStack() as stack:
 
         def add(one: Running) -> Running:
-            stack.callback(one.kill)
+            stack.callback(end, one)
             return one
 
         yield add

@@ -37,28 +37,12 @@ pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
-def runs() -> Iterator[Callable[[Running], Running]]:
-    """Has a process killed with the test; in the end none of them has shown a secret."""
-    started: list[Running] = []
-
-    def runs(one: Running) -> Running:
-        started.append(one)
-        return one
-
-    yield runs
-    for one in started:
-        one.kill()
-        one.ended()
-        assert not [line for line in one.out + one.err if shows_secret(line)]
-
-
-@pytest.fixture
-def start(topic, runs) -> Callable[..., Running]:
+def start(topic, add) -> Callable[..., Running]:
     """Starts scripts on the test's topic."""
 
     def start(name: str, env: dict[str, str]) -> Running:
         settings = {"servers": env["KAFKA_BOOTSTRAP_SERVERS"], "topic": topic} | env
-        return runs(script(name, **settings))
+        return add(script(name, **settings))
 
     return start
 
@@ -191,7 +175,7 @@ def test_every_row_of_the_table_is_tried(kraft):
     assert {variable.partition("=")[0] for _, _, variable in table()} == set(tried)
 
 
-def test_a_line_only_put_in_upper_case_is_answered_with_its_variable(runs):
+def test_a_line_only_put_in_upper_case_is_answered_with_its_variable(add):
     meant: dict[str, set[str]] = {}
     for *known, variable in table():
         for line in known:
@@ -200,7 +184,7 @@ def test_a_line_only_put_in_upper_case_is_answered_with_its_variable(runs):
             meant.setdefault(option, set()).add(variable.partition("=")[0])
     wrong = {option: right for option, right in meant.items() if option not in right}
     answers = {
-        option: runs(script("producer_a.py", "localhost:1", "numbers", **{option: "x"}))
+        option: add(script("producer_a.py", "localhost:1", "numbers", **{option: "x"}))
         for option in wrong
     }
     for option, one in answers.items():
@@ -212,7 +196,7 @@ def test_a_line_only_put_in_upper_case_is_answered_with_its_variable(runs):
 
 @pytest.mark.parametrize("listener", ["LOGIN", pytest.param("MUTUAL", marks=pytest.mark.full)])
 def test_java_and_librdkafka_by_their_lines_and_ours_by_variables_read_and_write_the_same(
-    listener, kraft, topic, start, runs, tmp_path
+    listener, kraft, topic, start, add, tmp_path
 ):
     ours, java, librdkafka = (f"{topic}-{name}" for name in ("ours", "java", "librdkafka"))
     given = values(kraft, listener, ours)
@@ -225,12 +209,12 @@ def test_java_and_librdkafka_by_their_lines_and_ours_by_variables_read_and_write
     to = (*to, "--command-config", file)
     form = ("--formatter-property", "print.key=true", "--formatter-property", "key.separator=: ")
     name = "org.apache.kafka.tools.consumer.ConsoleConsumer"
-    console = runs(kraft.java(name, *to, *form, "--from-beginning"))
+    console = add(kraft.java(name, *to, *form, "--from-beginning"))
     (tmp_path / "numbers").write_text("A: 100\nB: 101\n")
     form = ("--reader-property", "parse.key=true", "--reader-property", "key.separator=: ")
     with (tmp_path / "numbers").open() as numbers:
         name = "org.apache.kafka.tools.ConsoleProducer"
-        java_writes = runs(kraft.java(name, *to, *form, stdin=numbers))
+        java_writes = add(kraft.java(name, *to, *form, stdin=numbers))
 
     c = start("consumer_c.py", given)
     for name, key in (("producer_a.py", "A"), ("producer_b.py", "B")):
@@ -298,7 +282,7 @@ def test_c_prints_what_kcat_wrote_and_kcat_what_a_wrote(kraft, topic, start, tmp
     assert places == {(b"A", 2), (b"B", 0)}
 
 
-def test_each_login_of_a_managed_service_is_one_that_the_settings_take(runs):
+def test_each_login_of_a_managed_service_is_one_that_the_settings_take(add):
     mechanisms = {
         code for row in rows("Managed services") for code in re.findall("`([A-Z_0-9-]+)`", row[1])
     }
@@ -306,7 +290,7 @@ def test_each_login_of_a_managed_service_is_one_that_the_settings_take(runs):
     user = {"KAFKA_SASL_PLAIN_USERNAME": "$ConnectionString", "KAFKA_SASL_PLAIN_PASSWORD": "x"}
     for mechanism in mechanisms - {"SSL"}:
         env = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": mechanism} | user
-        waiting = runs(script("producer_a.py", "localhost:1", "numbers", **env))
+        waiting = add(script("producer_a.py", "localhost:1", "numbers", **env))
         waiting.said("connection refused", BACK)
 
 

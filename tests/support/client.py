@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    NewTopic,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 
 from tests.support.process import eventually
 
@@ -31,6 +39,17 @@ def try_create(client: AdminClient, topic: str, partitions: int) -> bool:
         assert error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS, error
         return False
     return True
+
+
+def create_logins(client: AdminClient, passwords: Mapping[str, str]) -> None:
+    """Let users log in by SCRAM-SHA-512."""
+    mechanism = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+    new = [
+        UserScramCredentialUpsertion(name, mechanism, password.encode())
+        for name, password in passwords.items()
+    ]
+    for done in client.alter_user_scram_credentials(new).values():
+        done.result(20)
 
 
 def write(

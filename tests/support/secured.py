@@ -6,9 +6,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from confluent_kafka.admin import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
-
 from tests.support.certificates import Authority
+from tests.support.client import create_logins
 from tests.support.process import free_ports
 from tests.support.servers import Broker
 
@@ -52,9 +51,7 @@ class SecuredBroker(Broker):
     def start(self) -> SecuredBroker:
         """Start the broker and create the login by SCRAM."""
         super().start()
-        mechanism = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
-        bob = UserScramCredentialUpsertion("bob", mechanism, SECRETS["bob"].encode())
-        self.admin.alter_user_scram_credentials([bob])["bob"].result(20)
+        create_logins(self.admin, {"bob": SECRETS["bob"]})
         return self
 
     def kill(self) -> None:
