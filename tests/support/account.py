@@ -248,8 +248,8 @@ def cpu(one: Running) -> float:
     return times.user + times.system
 
 
-def in_rhythm(servers: str, topic: str, key: str, step: float) -> None:
-    """Assert that the numbers of a key were sent so many seconds apart.
+def in_rhythm(servers: str, topic: str, key: str, step: float, paused: float = 0) -> None:
+    """Assert that the numbers of a key were sent so many seconds apart, but for a pause.
 
     The machine may be busy: a third of a step late is still on time, one number in five may be
     missing, and the first may be late.
@@ -259,4 +259,4 @@ def in_rhythm(servers: str, topic: str, key: str, step: float) -> None:
     off = [abs((when + step / 2) % step - step / 2) for when in times]
     assert max(off) < 0.35 * step, times
     assert min(later - earlier for earlier, later in pairwise(times)) > 0.6 * step, times
-    assert len(times) > 0.8 * -times[0] / step, times
+    assert len(times) > 0.8 * (-times[0] - paused) / step, times
