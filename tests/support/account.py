@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import psutil
 from confluent_kafka import Message
@@ -116,6 +116,16 @@ class Account:
     def twice(self) -> Counter[Number]:
         """Numbers that were printed more often than they are stored."""
         return self.printed() - Counter(self.stored.values())
+
+    def repeated(self) -> list[int]:
+        """How many numbers of a key in a row were printed again, for each such row."""
+        twice = self.twice()
+        return [
+            len(list(row))
+            for key, numbers in self.written.items()
+            for again, row in groupby(numbers, lambda number, key=key: (key, number) in twice)
+            if again
+        ]
 
     def unexpected(self) -> list[Number]:
         """Numbers that were printed, but are not stored."""

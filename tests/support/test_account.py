@@ -27,13 +27,15 @@ RIGHT: History = {
 }
 
 
-def account_of(history: History, twice_allowed: int = 0) -> None:
-    """Settle the account of a history, whose lines real processes have printed."""
+def account_of(history: History, twice_allowed: int = 0) -> Account:
+    """The account of a history, settled; real processes have printed its lines."""
     numbers = [(line[0], int(line[3:])) for line in history["topic"]]
     stored = [((0, offset), number) for offset, number in enumerate(numbers)]
     producers = [printing(history[key], history[f"{key} said"]) for key in "AB"]
     consumers = [printing(history[key], []) for key in "CD"]
-    Account(producers, consumers, stored).settle(twice_allowed, seconds=0)
+    found = Account(producers, consumers, stored)
+    found.settle(twice_allowed, seconds=0)
+    return found
 
 
 def printing(lines: list[str], said: list[str]) -> Running:
@@ -104,7 +106,7 @@ def test_it_finds_each_fault(sentence, what):
 def test_as_many_numbers_as_are_allowed_may_be_printed_twice():
     history = deepcopy(RIGHT)
     history["D"][:0] = ["B: 3", "A: 4"]
-    account_of(history, twice_allowed=2)
+    assert account_of(history, twice_allowed=2).repeated() == [1, 1]
     with pytest.raises(AssertionError, match=r"^printed twice: "):
         account_of(history, twice_allowed=1)
 

@@ -50,22 +50,11 @@ class Trio:
 
     def progress(self) -> list[int]:
         """The last number that each producer printed, and the last of each key that C printed."""
-        shown = [number for one in self.consumers for number in printed(one)]
-        return [*map(last_acknowledged, self.producers), *(last_of(key, shown) for key in "AB")]
+        return progress(self.producers, self.consumers)
 
     def flowing(self, seconds: float = BACK) -> None:
         """Return when new numbers of both have been printed by C; fail after so many seconds."""
-        before = self.progress()
-
-        def all_moved() -> bool:
-            return all(now > then for now, then in zip(self.progress(), before, strict=True))
-
-        try:
-            eventually(all_moved, seconds)
-        except AssertionError as late:
-            raise AssertionError(
-                f"{late}: from {before} to {self.progress()}: {self.all}"
-            ) from None
+        flowing(self.producers, self.consumers, seconds)
 
     def end(self, twice_allowed: int = 0) -> None:
         """Stop the producers, account for every number, stop the consumers."""
@@ -86,6 +75,24 @@ class Trio:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+
+
+def progress(producers: list[Running], consumers: list[Running]) -> list[int]:
+    """The last number that each producer printed, and the last of each key that consumers did."""
+    shown = [number for one in consumers for number in printed(one)]
+    return [*map(last_acknowledged, producers), *(last_of(key, shown) for key in "AB")]
+
+
+def flowing(producers: list[Running], consumers: list[Running], seconds: float) -> None:
+    """Return when each producer and a consumer have printed new numbers of both keys."""
+    before = progress(producers, consumers)
+
+    def all_moved() -> bool:
+        now = progress(producers, consumers)
+        return all(new > old for new, old in zip(now, before, strict=True))
+
+    everybody = [*producers, *consumers]
+    eventually(all_moved, seconds, "new numbers beyond", before, "from", everybody)
 
 
 def last_of(key: str, numbers: list[tuple[str, int]]) -> int:
