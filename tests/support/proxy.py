@@ -52,7 +52,9 @@ class Proxy:
         # Kafka names a broker by its number, the length of its host plus one, host, port.
         host = b"\x0a127.0.0.1" + self.port.to_bytes(4, "big")
         self.named = re.compile(b"(?s:.{4})(" + re.escape(host) + b")")
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.closed = False
+        self.accepting = threading.Thread(target=self.accept, daemon=True)
+        self.accepting.start()
 
     def turn(self, mode: str) -> None:
         """Change the mode, also for the present connections."""
@@ -63,17 +65,19 @@ class Proxy:
                 link.close(reset=True)
 
     def accept(self) -> None:
-        """Serve each new connection in a thread of its own, until the listener is closed."""
-        with suppress(OSError):
-            while True:
+        """Serve each new connection in a thread of its own, until the proxy is closed."""
+        with self.listener:
+            while not self.closed:
                 self.links.append(Link(self, self.listener.accept()[0]))
                 threading.Thread(target=self.links[-1].serve, daemon=True).start()
 
     def close(self) -> None:
         """Close the listener and all connections."""
-        self.mode = "close"
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        self.mode, self.closed = "close", True
+        # Only a connection ends accept() everywhere: macOS refuses to shut down a listener.
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        self.accepting.join()
         for link in self.links:
             link.close()
 

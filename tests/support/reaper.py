@@ -1,7 +1,8 @@
 """Kills what the tests left running, however they ended: `reaper.py MARK`.
 
-Everything that the tests start carries the mark in its environment. The tests hold the other end
-of standard input, which ends with them even if they are killed.
+Everything that the tests start carries the mark in its environment, or descends from what does:
+macOS does not tell the environment of its own programs, such as a shell. The tests hold the other
+end of standard input, which ends with them even if they are killed.
 """
 
 import os
@@ -21,11 +22,21 @@ def main(mark: str) -> None:
 def kill_marked(mark: str) -> bool:
     """Kill each process that carries the mark; whether there was one."""
     found = False
-    for process in psutil.process_iter():
+    for process in marked("NUMBERS_TESTS", mark):
         with suppress(psutil.Error):
-            if process.environ().get("NUMBERS_TESTS") == mark and process.pid != os.getpid():
+            if process.pid != os.getpid():
                 process.kill()
                 found |= process.status() != psutil.STATUS_ZOMBIE
+    return found
+
+
+def marked(name: str, mark: str) -> set[psutil.Process]:
+    """The processes with such a mark in their environment, and all that descend from them."""
+    found: set[psutil.Process] = set()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(name) == mark:
+                found |= {process, *process.children(recursive=True)}
     return found
 
 
