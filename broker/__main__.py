@@ -20,8 +20,9 @@ CONSOLE_COMMANDS = {
     "kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
 }
 
-# For a small server on a shared machine, each of them measured beside the others and those of
-# Kafka's own scripts: docs/benchmark.md, under "Java's options".
+# For small servers on a shared machine. On two cores, beside those of Kafka's own scripts: ready in
+# 1.2 s instead of 2.3, with the CDS archive, in 195 MB instead of 307. A fast client then writes
+# 330,000 numbers a second instead of 250,000, and reads 130,000 instead of 230,000.
 SERVER_OPTIONS = ["-Xmx256M", "-Xmn24M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 # The servers' log: short lines for narrow tiles, without what ZooKeeper says of the machine and of
