@@ -12,12 +12,10 @@ from confluent_kafka.admin import (
     AclPermissionType,
     ResourcePatternType,
     ResourceType,
-    ScramCredentialInfo,
-    ScramMechanism,
-    UserScramCredentialUpsertion,
 )
 
 from tests.support.certificates import Authority
+from tests.support.client import create_logins
 from tests.support.process import PROJECT, Running, eventually, free_ports
 from tests.support.servers import Servers
 
@@ -101,7 +99,7 @@ class Kraft(Servers):
         for number in range(SIZE):
             self.wait(number)
         eventually(lambda: len(self.admin.list_topics(timeout=20).brokers) == SIZE, 20, "brokers")
-        self.create_logins()
+        create_logins(self.admin, PASSWORDS)
         return self
 
     def format(self, number: int) -> Running:
@@ -146,16 +144,6 @@ class Kraft(Servers):
         if not self.runs(number):
             file = str(self.directory / f"{number}.properties")
             self.kafkas[number] = self.java("-XX:+AutoCreateSharedArchive", "kafka.Kafka", file)
-
-    def create_logins(self) -> None:
-        """Let each user with a password log in by SCRAM."""
-        mechanism = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
-        new = [
-            UserScramCredentialUpsertion(name, mechanism, word.encode())
-            for name, word in PASSWORDS.items()
-        ]
-        for done in self.admin.alter_user_scram_credentials(new).values():
-            done.result(20)
 
     def as_user(self, name: str) -> dict[str, str]:
         """The settings of a user who logs in by SCRAM over TLS."""
