@@ -63,10 +63,9 @@ def pytest_configure(config) -> None:
     """Mark every process to be started, and let the reaper kill what is left of them."""
     if "NUMBERS_TESTS" not in os.environ:
         os.environ["NUMBERS_TESTS"] = uuid4().hex
-        command = [sys.executable, Path(__file__).parent / "support" / "reaper.py"]
-        config.reaper = subprocess.Popen(
-            [*command, os.environ["NUMBERS_TESTS"]], stdin=subprocess.PIPE, start_new_session=True
-        )
+        program = str(Path(__file__).parent / "support" / "reaper.py")
+        command = [sys.executable, program, os.environ["NUMBERS_TESTS"]]
+        config.reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
 
 @pytest.hookimpl(tryfirst=True)

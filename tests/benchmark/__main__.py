@@ -47,7 +47,7 @@ def reap() -> None:
     """Have all that is started killed, however this ends."""
     if "NUMBERS_TESTS" not in os.environ:
         os.environ["NUMBERS_TESTS"] = uuid4().hex
-        program = PROJECT / "tests" / "support" / "reaper.py"
+        program = str(PROJECT / "tests" / "support" / "reaper.py")
         command = [sys.executable, program, os.environ["NUMBERS_TESTS"]]
         reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         at_end.callback(reaper.communicate)

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -18,11 +18,11 @@ from tests.benchmark.measuring import QUICK
 ROUNDS = (3, 1)[QUICK]
 
 # The figures of one run, by name: a number each, or a sample; and of each contender's rounds.
-Run = Mapping[str, float | Sequence[float]]
+Run = Mapping[str, Any]
 Runs = Mapping[str, Sequence[Run]]
 
-# One figure of a contender's rounds, where it has that.
-Figure = Callable[[Sequence[Run]], float | str | None]
+# A figure of a contender's rounds; None where it has no such figure.
+Figure = Callable[[Sequence[Run]], Any]
 
 
 def median(name: str) -> Figure:

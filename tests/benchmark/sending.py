@@ -107,7 +107,7 @@ def paced() -> Runs:
     ):
         eventually(lambda: len(ours.out) >= PACED, 2 * PACED * STEP + 30, ours)
         ours.stop()
-    runs = {}
+    runs: dict[str, list[Run]] = {}
     for name, topic in topics.items():
         times = [m.timestamp()[1] for m in records(broker().servers, topic)][:PACED]
         found = [abs(when - times[0] - 1000 * STEP * k) for k, when in enumerate(times)]

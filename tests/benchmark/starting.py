@@ -116,7 +116,7 @@ def tiles_at_rest() -> Runs:
     families = {title: [one, *one.children(recursive=True)] for title, one in tiles.items()}
     before = {title: busy(family) for title, family in families.items()}
     time.sleep(REST)
-    runs = {}
+    runs: dict[str, list[Run]] = {}
     for title, family in families.items():
         share = 100 * (busy(family) - before[title]) / REST
         runs[title] = [

@@ -126,8 +126,8 @@ class Soak:
 
     def settle(self) -> None:
         """Start what is down, see numbers flow once more, and stop the producers."""
-        for one in self.starting:
-            one.join(60)
+        for thread in self.starting:
+            thread.join(60)
         for number, kafka in enumerate(self.cluster.kafkas):
             if not kafka.alive and not gave_up(kafka):
                 self.wrong.append(f"broker {number} ended by itself: {kafka}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import cached_property
+from typing import TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from tests.support.account import account
 from tests.support.process import InTerminal, Running, eventually, script
+
+Started = TypeVar("Started", bound=Running)
 
 
 class Session:
@@ -29,7 +32,7 @@ class Session:
         env = {"KAFKA_BOOTSTRAP_SERVERS": self.servers, "KAFKA_TOPIC": self.topic}
         return self.add(InTerminal(name, env | self.settings | settings))
 
-    def add(self, one: Running) -> Running:
+    def add(self, one: Started) -> Started:
         """Have a process killed with the test."""
         self.all.append(one)
         self.stack.callback(one.kill)
