@@ -1,12 +1,15 @@
 """The documents, followed by a reader who types their commands and compares the output.
 
 In README.md and docs/experiments.md a block `sh` is typed, line by line, and a block `text` after
-it is what a screen then shows, figures aside; a line `>word` in it is typed at a program's own
-prompt. All others are parts of files. A comment before a block says how else it is treated:
+it is what a screen shows from then on, figures aside; a line `>word` in it is typed at a program's
+own prompt. All others are parts of files. A comment before a block says how else it is treated:
 
     <!-- each line in a terminal of its own -->
+    <!-- repeated -->, until what follows is shown
+    <!-- these figures -->
     <!-- Ctrl-C in each terminal, the last one first -->
     <!-- Ctrl-C in the last terminal -->, or: the last 4 terminals
+    <!-- Ctrl-C in the terminals of producer_a.py and consumer_c.py -->
     <!-- write it to producer_d.py -->
     <!-- run by tests/project/test_launcher.py -->
     <!-- not run: the reason -->
@@ -24,7 +27,7 @@ from collections.abc import Iterator
 import pyte
 import pytest
 
-from tests.support.process import PROJECT, eventually
+from tests.support.process import PROJECT, eventually, free_ports
 from tests.support.tmux import STARTUP, Machine, Terminal
 from tests.support.trio import SCRIPTS
 
@@ -57,11 +60,17 @@ class Reader:
     """A reader in an empty directory, with as many terminals as needed."""
 
     def __init__(self) -> None:
-        self.machine = Machine(BROKER_DATA="", HISTFILE="")
+        # The pages' ports may be taken on this machine.
+        self.ports = dict(zip(("9093", "9094"), map(str, free_ports(2)), strict=True))
+        own = {"BROKER_DATA": "", "CONTROLLER_PORT": self.ports["9093"], "HISTFILE": ""}
+        self.machine = Machine(**own)
+        self.ports["9092"] = str(self.machine.broker_port)
         (self.machine.home / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
         self.project = self.machine.home / "numbers"
         self.terminals: list[Terminal] = []
-        self.prompts: dict[Terminal, int] = {}  # shown when the last line was typed
+        self.typed: dict[Terminal, str] = {}  # the last line
+        self.prompts: dict[Terminal, int] = {}  # shown when it was typed
+        self.before: list[str] = []  # what the terminals showed then
 
     def open(self) -> Terminal:
         """A new terminal, in the project once it is cloned; its prompt shows the last status."""
@@ -76,6 +85,7 @@ class Reader:
         for one in [one for one in self.terminals if self.at_prompt(one)]:
             one.close()
             self.terminals.remove(one)
+        self.before = self.shown()
         terminal = None
         for line in lines:
             if terminal and not each_alone:
@@ -86,8 +96,18 @@ class Reader:
                 self.install()
             self.enter(terminal, line.replace("<this repository>", f"'{PROJECT}'"))
 
+    def write(self, name: str, lines: list[str]) -> None:
+        """Write a file that a page shows."""
+        (self.project / name).write_text(self.with_own_ports("\n".join(lines) + "\n"))
+
+    def with_own_ports(self, text: str) -> str:
+        """A text with this machine's ports in place of the pages'."""
+        return re.sub(r"\b909[234]\b", lambda port: self.ports[port[0]], text)
+
     def enter(self, terminal: Terminal, line: str) -> None:
-        self.prompts[terminal] = len(statuses(terminal))
+        """Type a line."""
+        line = self.with_own_ports(line)
+        self.typed[terminal], self.prompts[terminal] = line, len(statuses(terminal))
         terminal.type("-l", line)
         terminal.type("Enter")
 
@@ -103,14 +123,25 @@ class Reader:
                 (self.project / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(PROJECT / name, self.project / name)
 
-    def sees(self, lines: list[str]) -> None:
-        """Return when each line is on a screen; type the lines that have a prompt."""
+    def sees(self, lines: list[str], any_figures: bool = True) -> None:
+        """Return when each line is newly on a screen; type the lines that have a prompt."""
         for line in filter(None, lines):
             if line.startswith(">"):
                 self.enter(self.prompting(), line[1:])
             else:
-                pattern = as_pattern(line)
+                pattern = as_pattern(line, any_figures)
                 eventually(lambda p=pattern: self.on_screen(p), STARTUP, repr(line), "in", self)
+
+    def repeat(self, commands: list[str], lines: list[str], any_figures: bool) -> None:
+        """Type the commands until each line is shown."""
+        patterns = [as_pattern(line, any_figures) for line in lines]
+
+        def shown() -> bool:
+            self.type(commands, False)
+            self.succeeds(self.terminals[-1])
+            return all(self.on_screen(pattern) for pattern in patterns)
+
+        eventually(shown, STARTUP, lines, "in", self)
 
     def prompting(self) -> Terminal:
         """The terminal whose program asks for a line."""
@@ -121,7 +152,16 @@ class Reader:
         return eventually(asking, STARTUP, "a prompt > in", self)[0]
 
     def on_screen(self, pattern: re.Pattern) -> bool:
-        return any(pattern.search(re.sub(r"[ \t]+", " ", text(one))) for one in self.terminals)
+        """Whether a terminal shows a line that none showed before the last command."""
+        now, then = (
+            {match[0] for shown in screens for match in pattern.finditer(shown)}
+            for screens in (self.shown(), self.before)
+        )
+        return bool(now - then)
+
+    def shown(self) -> list[str]:
+        """What each terminal shows, with single spaces."""
+        return [re.sub(r"[ \t]+", " ", text(one)) for one in self.terminals]
 
     def at_prompt(self, terminal: Terminal) -> bool:
         """Whether what was typed last has ended, so that nothing runs in the terminal."""
@@ -134,9 +174,17 @@ class Reader:
         eventually(lambda: self.at_prompt(terminal), STARTUP, "an end of", text(terminal))
         assert statuses(terminal)[-1] == "0", text(terminal)
 
-    def interrupt(self, count: int | None = None) -> None:
-        """Ctrl-C in each of the last terminals where something runs, the last one first."""
-        for one in [one for one in reversed(self.terminals) if not self.at_prompt(one)][:count]:
+    def interrupt(self, which: str) -> None:
+        """Ctrl-C, the last first, in `each`, `the last 4` or `the terminals of A and B`."""
+        self.before = self.shown()
+        running = [one for one in reversed(self.terminals) if not self.at_prompt(one)]
+        if which.startswith("the terminals of"):
+            names = which.removeprefix("the terminals of").split(" and ")
+            running = [one for one in running if any(n.strip() in self.typed[one] for n in names)]
+        elif last := re.match(r"the last (\d*)", which):
+            running = running[: int(last[1] or 1)]
+        assert running, f"nothing runs in {which}: {self}"
+        for one in running:
             # Python needs a moment before it can be interrupted without a traceback.
             eventually(lambda one=one: output(one), STARTUP, "some output in", self)
             one.type("C-c")
@@ -162,11 +210,13 @@ def output(terminal: Terminal) -> str:
     return re.split(r"^\[\d+\] .*$", text(terminal), flags=re.M)[-1].strip()
 
 
-def as_pattern(line: str) -> re.Pattern:
-    """A line as README.md shows it, whatever its figures; `…` stands for anything."""
+def as_pattern(line: str, any_figures: bool = True) -> re.Pattern:
+    """A line as a page shows it, or with other figures; `…` stands for anything."""
     line = re.escape(re.sub(r"[ \t]+", " ", line).strip()).replace("…", ".*")
-    line = re.sub(r"\d+", r"\\d+", line)
-    return re.compile(rf"(^|│) ?{line} ?($|│)", re.M)  # a line of the screen or of a tile
+    if any_figures:
+        line = re.sub(r"\d+", r"\\d+", line)
+    # A line of the screen or of a tile; the tile beside it may show the same.
+    return re.compile(rf"(^|(?<=│)) ?{line} ?(?=$|│)", re.M)
 
 
 @pytest.fixture
@@ -179,23 +229,31 @@ def reader() -> Iterator[Reader]:
 
 def read(reader: Reader, page: str) -> None:
     """Do what a page says, from top to bottom."""
+    repeated: list[str] = []
     for comment, language, lines in parts(page):
-        if ending := re.match(r"Ctrl-C in (each|the last (\d+)?)", comment):
-            reader.interrupt(None if ending[1] == "each" else int(ending[2] or 1))
+        if comment.startswith("Ctrl-C in "):
+            reader.interrupt(comment.removeprefix("Ctrl-C in "))
         if comment.startswith("write"):
-            (reader.project / comment.split()[-1]).write_text("\n".join(lines))
+            reader.write(comment.split()[-1], lines)
         if language == "text":
-            reader.sees(lines)
+            any_figures = comment != "these figures"
+            if repeated:
+                reader.repeat(repeated, lines, any_figures)
+            reader.sees(lines, any_figures)
+            repeated = []
         if language != "sh" or "\n".join(lines) in ELSEWHERE:
             continue
         if comment.startswith(("not run", "run by")):
+            continue
+        if comment == "repeated":
+            repeated = lines
             continue
         reader.type(lines, comment.startswith("each line"))
         assert "Traceback" not in repr(reader), reader
     reader.succeeds(reader.terminals[-1])
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", TYPED)
 def test_what_a_reader_copies_works_and_shows_what_is_shown(reader, page, ours_to_stop):
     if not (PROJECT / ".git").exists():
@@ -214,7 +272,8 @@ def test_what_a_reader_copies_works_and_shows_what_is_shown(reader, page, ours_t
 
 @pytest.mark.parametrize("page", PAGES)
 def test_each_block_says_what_it_is(page):
-    known = r"not run: .+|run by tests/\S+|each line in a terminal|Ctrl-C in (each|the last)|write"
+    known = r"not run: .+|run by tests/\S+|each line in a terminal|repeated$|these figures$|write"
+    known += r"|Ctrl-C in (each|the last|the terminals of)"
     for comment, language, lines in parts(page):
         assert language or not lines, f"a block without a language: {lines}"
         assert not comment or re.match(known, comment), comment
