@@ -9,6 +9,7 @@ import sys
 import psutil
 import pytest
 
+from broker import console
 from tests.support.client import records, write
 from tests.support.process import PROJECT, Running, environment, eventually
 
@@ -189,6 +190,51 @@ def test_a_kafka_that_waits_for_zookeeper_ends_and_leaves_no_process(own_broker,
     send(kafka.process.pid, number)
     assert kafka.ended(5) in (130, -signal.SIGKILL)
     eventually(lambda: not companion.is_running(), 10, companion)
+
+
+@pytest.mark.parametrize(
+    ("words", "servers"),
+    [
+        ("--topic t", "127.0.0.1:9092"),
+        ("--topic t --property print.key=true", "127.0.0.1:9092"),
+        ("--topic t --command-config FILE", "file:1"),
+        ("--topic t --producer.config=FILE", "file:1"),
+        ("--topic t --producer-property bootstrap.servers=property:1", "property:1"),
+        ("--topic t --consumer-property=bootstrap.servers=property:1", "property:1"),
+    ],
+)
+def test_a_console_command_without_an_address_takes_the_one_that_is_given_elsewhere(
+    words, servers, tmp_path, monkeypatch
+):
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", "BROKER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / "client.properties"
+    file.write_text("# bootstrap.servers=not:1\nbootstrap.servers = file:1\nclient.id=x\n")
+    given = tuple(words.replace("FILE", str(file)).split())
+    for name in console.COMMANDS:
+        _, *arguments = console.command(name, given)
+        place = arguments.index("--bootstrap-server")
+        assert arguments[place + 1] == servers
+        assert tuple(arguments[place + 2 :]) == given
+
+
+@pytest.mark.parametrize(
+    "word", ["--bootstrap-server", "--bootstrap-server=x:1", "-bootstrap-server", "--boot", "--br"]
+)
+def test_a_console_command_with_an_address_gets_no_other(word):
+    given = (word, "x:1", "--topic", "t")
+    for name in console.COMMANDS:
+        _, *arguments = console.command(name, given)
+        assert tuple(arguments[-4:]) == given
+        assert "--bootstrap-server" not in arguments[:-4]
+
+
+def test_console_commands_use_the_kafka_that_the_scripts_use(monkeypatch):
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "elsewhere:1")
+    assert console.command("kafka-topics", ("--list",))[1:3] == (
+        "--bootstrap-server",
+        "elsewhere:1",
+    )
 
 
 def test_where_pypi_has_no_java_the_machines_own_is_taken(tmp_path):
