@@ -84,7 +84,7 @@ project() (LC_ALL=C && printf '%q' "$PWD")
 
 start() {
   local monitor above below python=(.venv/bin/python -E) # -E: settings of another Python do no harm
-  ! local_broker || "${python[@]}" -m broker check-ports
+  ! local_broker || "${python[@]}" -m broker check
   monitor=$(command -v htop || command -v top) || die "Neither htop nor top is installed."
   above=$(create_session "$monitor") || {
     running # another start of this project was faster

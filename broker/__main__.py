@@ -6,12 +6,14 @@ status and output are Kafka's own.
 
 from __future__ import annotations
 
+import json
 import os
-import re
+import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from . import console, data, jars, java, locks, ports
+from . import companion, console, data, files, jars, java, ports
 
 # For small servers on a shared machine. On two cores, beside those of Kafka's own scripts: ready in
 # 1.2 s instead of 2.3, with the CDS archive, in 195 MB instead of 307. A fast client then writes
@@ -23,11 +25,12 @@ TOOL_OPTIONS = [*SERVER_OPTIONS, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 
 # The servers' log: short lines for narrow tiles, without what ZooKeeper says of the machine and of
 # clients that come too early, and without all settings of Kafka.
-LOG = ("showDateTime=true", "dateTimeFormat=HH:mm:ss", "showThreadName=false")
-LOG += ("showShortLogName=true", "log.org.apache.zookeeper.ZooKeeper=warn")
-LOG += ("log.org.apache.zookeeper.server.ZooKeeperServer=warn",)
-LOG += ("log.org.apache.zookeeper.Environment=warn",)
-LOG += ("log.org.apache.zookeeper.server.NIOServerCnxn=error", "log.kafka.server.KafkaConfig=warn")
+LOG = ["showDateTime=true", "dateTimeFormat=HH:mm:ss", "showThreadName=false"]
+LOG += ["showShortLogName=true", "log.org.apache.zookeeper.ZooKeeper=warn"]
+LOG += ["log.org.apache.zookeeper.server.ZooKeeperServer=warn"]
+LOG += ["log.org.apache.zookeeper.Environment=warn"]
+LOG += ["log.org.apache.zookeeper.server.NIOServerCnxn=error", "log.kafka.server.KafkaConfig=warn"]
+LOG += ["log.org.apache.kafka.common.config.AbstractConfig=warn"]
 
 
 def main(command: str = "", *arguments: str) -> None:
@@ -37,9 +40,9 @@ def main(command: str = "", *arguments: str) -> None:
     elif command == "kafka-server-start":
         start_kafka(arguments)
     elif command in console.COMMANDS:
-        become_java(TOOL_OPTIONS, *console.command(command, arguments))
-    elif command == "check-ports":
-        ports.check()
+        become_java(jars.PINS, TOOL_OPTIONS, *console.command(command, arguments))
+    elif command == "check":
+        check()
     elif command == "check-java":
         java.program()
     elif command == "install-jars":
@@ -49,44 +52,60 @@ def main(command: str = "", *arguments: str) -> None:
         sys.exit(f"python -m broker COMMAND, where COMMAND is one of: {', '.join(names)}")
 
 
+def check() -> None:
+    """Exit with the reason if the data directory or a port cannot be used."""
+    data.use_data_directory()
+    data.check_writable()
+    if not os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        ports.check("zookeeper", beside="kafka")
+        ports.check("kafka", beside="zookeeper")
+
+
 def start_zookeeper() -> None:
     """Become ZooKeeper on ZOOKEEPER_PORT, with its data in BROKER_DATA."""
     data.use_data_directory()
     data.lock("zookeeper")
-    ports.check("zookeeper")
+    ports.check("zookeeper", beside="kafka")
     data.drop_empty_logs()
-    file = "zookeeper.properties"
-    Path(file).write_text(properties(file, {"clientPort": ports.zookeeper()}))
+    file = write_properties("zookeeper.properties", {"clientPort": ports.of("zookeeper")})
     become_server("zookeeper", "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
 
 
-def start_kafka(overrides: tuple[str, ...]) -> None:
+def start_kafka(arguments: tuple[str, ...]) -> None:
     """Become Kafka on BROKER_PORT, with its data in BROKER_DATA; takes Kafka's `--override`."""
     data.use_data_directory()
-    lock = data.lock("kafka")
-    ports.check("kafka")
-    other_id = re.search(r"broker\.id=(\d+)", " ".join(overrides))
-    # One broker of several: the others' partitions are not in its log directory.
-    stored = {} if other_id else data.cluster_state()
-    # With the marker of a clean shutdown Kafka would not check segments, which may be truncated.
-    Path("kafka/.kafka_cleanshutdown").unlink(missing_ok=True)
-
-    def settings() -> str:
-        data.repair_zookeeper(ports.zookeeper(), other_id[1] if other_id else "0", stored)
-        own = {"listeners": f"PLAINTEXT://127.0.0.1:{ports.kafka()}"}
-        own |= {"zookeeper.connect": f"127.0.0.1:{ports.zookeeper()}"}
-        return properties("server.properties", own)
-
-    become_server("kafka", "kafka.Kafka", data.fork_companion(lock, settings), *overrides)
+    data.lock("kafka")
+    ports.check("kafka", beside="zookeeper")
+    data.have_segments_checked()
+    own = {
+        "broker.id": overrides(arguments).get("broker.id", "0"),
+        "listeners": f"PLAINTEXT://{ports.address('kafka')}",
+        "zookeeper.connect": ports.address("zookeeper"),
+    }
+    settings = companion.start(properties("server.properties", own), own["broker.id"])
+    become_server("kafka", "kafka.Kafka", settings, *arguments)
 
 
-def properties(file: str, own: dict[str, object]) -> str:
+def overrides(arguments: tuple[str, ...]) -> dict[str, str]:
+    """The settings in `--override NAME=VALUE`, as often as it is given."""
+    words = [word.removeprefix("--override=") for word in arguments if word != "--override"]
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def write_properties(file: str, own: Mapping[str, object]) -> str:
+    """Write the properties of a server to its data directory; the file's name."""
+    Path(file).write_text(properties(file, own))
+    return file
+
+
+def properties(file: str, own: Mapping[str, object]) -> str:
     """The text of one of our properties files, followed by a server's own settings."""
-    lines = [f"{name}={value}\n" for name, value in own.items()]
+    # Java's escapes are those of JSON.
+    lines = [f"{name}={json.dumps(str(value))[1:-1]}\n" for name, value in own.items()]
     return (jars.BROKER / file).read_text() + "".join(lines)
 
 
-def become_server(name: str, main_class: str, *arguments: str) -> None:
+def become_server(name: str, main_class: str, *arguments: str, pins: Path = jars.PINS) -> None:
     """Replace this process by a server that logs to standard error."""
     archive = jars.KAFKA / f"{name}.jsa"
     # Java writes the archive of loaded classes at the end of a first run, and later loads it.
@@ -95,20 +114,29 @@ def become_server(name: str, main_class: str, *arguments: str) -> None:
     # snappy and zstd unpack native code there: often /tmp allows none to be executed.
     unpacking = [f"-Djava.io.tmpdir={data.temporary_directory(name)}"]
     options = [*SERVER_OPTIONS, *archiving, *log, *unpacking]
-    become_java(options, main_class, *arguments)
+    become_java(pins, options, main_class, *arguments)
 
 
-def become_java(options: list[str], main_class: str, *arguments: str) -> None:
-    """Replace this process by a Java program of the pinned Kafka."""
-    command = java.command(jars.PINS, options, main_class, *arguments)
+def become_java(pins: Path, options: list[str], main_class: str, *arguments: str) -> None:
+    """Replace this process by a Java program of a pinned Kafka."""
+    require_jars(pins)
+    command = java.command(pins, options, main_class, *arguments)
     os.execve(command[0], command, java.environment())
+
+
+def require_jars(pins: Path) -> None:
+    """Exit with the command that fetches the jars if one of them is missing."""
+    if not all(jars.path(name).exists() for name in jars.pinned(pins)):
+        command = [str(jars.BROKER / "install"), f"{jars.BROKER.name}/{pins.name}"]
+        sys.exit(f"Kafka's jars are missing in {jars.JARS}. To fetch them: {shlex.join(command)}")
 
 
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except OSError as error:
-        sys.exit(locks.explain(error))
+        choice = " BROKER_DATA selects another directory." if os.environ.get("BROKER_DATA") else ""
+        sys.exit(files.explain(error) + choice)
     except KeyboardInterrupt:
         # A regular exit would wait for the threads that download jars.
         os._exit(130)

@@ -43,4 +43,4 @@ def default_servers(arguments: Iterable[str]) -> str:
         found = re.findall(r"^\s*bootstrap\.servers\s*[=:\s]\s*(\S.*)", text, re.M)
         if found:
             return found[-1].strip()
-    return os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or f"127.0.0.1:{ports.kafka()}"
+    return os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or ports.address("kafka")

@@ -19,6 +19,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from . import jars, java, locks
+from .files import explain
 
 PROJECT = jars.BROKER.parent
 VENV = PROJECT / ".venv"
@@ -53,7 +54,7 @@ def main(files: list[str]) -> None:
                 run("Kafka's jars", PYTHON, "-m", "broker", "install-jars", pins)
             prepare_java()
     except OSError as error:
-        sys.exit(locks.explain(error))
+        sys.exit(explain(error))
     except KeyboardInterrupt:
         sys.exit("Interrupted! Run the same command again to continue the installation.")
 

@@ -1,7 +1,4 @@
-"""File locks (flock), which the kernel releases when the last process that holds one ends.
-
-And what to say of a file that cannot be used.
-"""
+"""File locks (flock), which the kernel releases when the last process that holds one ends."""
 
 from __future__ import annotations
 
@@ -40,10 +37,10 @@ def acquire(path: Path, on_wait: Callable[[str], None], timeout: float = math.in
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock."""
+    """Whether another process holds the lock."""
     try:
         with open(path) as file:
-            return not try_lock(file.fileno())
+            return not try_lock(file.fileno()) and file.read().strip() != str(os.getpid())
     except FileNotFoundError:
         return False
 
@@ -55,22 +52,3 @@ def try_lock(lock: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def explain(error: OSError) -> str:
-    """Which file cannot be used, and whose it is if that is why."""
-    if not error.filename:
-        return f"{error}."
-    said = f"{error.filename} cannot be used: {error.strerror}."
-    if not isinstance(error, PermissionError):
-        return said
-    path = Path(error.filename)
-    while not os.path.exists(path):
-        path = path.parent
-    if path.stat().st_uid == os.geteuid():
-        return said
-    try:
-        owner = path.owner()
-    except KeyError:  # in a container, say
-        owner = f"user {path.stat().st_uid}"
-    return f"{said} {path} belongs to {owner}: run this as {owner}, or clone the project yourself."

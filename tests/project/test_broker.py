@@ -1,6 +1,7 @@
 """The local broker: it starts, its commands find it, and it comes up again after any end."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,17 +28,23 @@ def both(broker, number: int) -> None:
         broker.kill()
 
 
+def listening(server: Running) -> tuple[set[str], set[int]]:
+    """The addresses and the ports that a server listens on, once it is Java."""
+    process = psutil.Process(server.process.pid)
+    assert process.name() == "java"
+    found = [c.laddr for c in process.net_connections() if c.status == psutil.CONN_LISTEN]
+    return {one.ip.replace("::ffff:", "") for one in found}, {one.port for one in found}
+
+
 def test_the_servers_are_the_processes_and_listen_on_this_machine_only(own_broker):
     own_broker.start()
     for server, port in (
         (own_broker.zookeeper, own_broker.zookeeper_port),
         (own_broker.kafka, own_broker.port),
     ):
-        process = psutil.Process(server.process.pid)
-        assert process.name() == "java"
-        listening = [c for c in process.net_connections() if c.status == psutil.CONN_LISTEN]
-        assert {c.laddr.ip.replace("::ffff:", "") for c in listening} == {"127.0.0.1"}
-        assert port in {c.laddr.port for c in listening}
+        hosts, ports = listening(server)
+        assert hosts == {"127.0.0.1"}
+        assert port in ports
 
 
 def test_native_code_is_unpacked_where_it_may_be_executed(broker, topic, ours_to_stop):
@@ -49,7 +56,7 @@ def test_native_code_is_unpacked_where_it_may_be_executed(broker, topic, ours_to
 def test_a_containers_link_is_no_port_of_ours():
     link = {"BROKER_PORT": "tcp://10.0.0.1:9092", "ZOOKEEPER_PORT": "tcp://10.0.0.1:2181"}
     code = "from broker import ports; from client import settings; "
-    code += "print(ports.kafka(), ports.zookeeper(), settings.local_port())"
+    code += "print(ports.of('kafka'), ports.of('zookeeper'), settings.local_port())"
     asked = Running(sys.executable, "-c", code, env=link)
     assert (asked.ended(), asked.out) == (0, ["9092 2181 9092"]), asked
 
@@ -109,7 +116,7 @@ def test_a_start_waits_for_a_former_server_on_its_way_out(own_broker):
     former.send(signal.SIGTERM)
     own_broker.kafka = own_broker.command("kafka-server-start")
     own_broker.wait()
-    assert former.ended() is not None
+    assert not former.alive
 
 
 @pytest.mark.timeout(120)
@@ -126,25 +133,24 @@ def test_a_segment_cut_short_keeps_every_whole_batch_before_the_cut(own_broker, 
     assert values(own_broker.servers, topic, 15) == list(range(15))
 
 
-@pytest.mark.timeout(150)
-@pytest.mark.parametrize(
-    "share",
-    [
-        pytest.param(0, id="all", marks=pytest.mark.full),
-        pytest.param(0.2, id="most", marks=pytest.mark.full),
-        pytest.param(0.9, id="end", marks=pytest.mark.full),
-    ],
-)
-def test_a_zookeeper_log_cut_short_loses_nothing_that_kafka_stored(own_broker, topic, share):
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("lost", ["the cluster", pytest.param("topic", marks=pytest.mark.full)])
+def test_a_zookeeper_that_lacks_what_kafka_stored_is_named_with_what_to_delete(
+    own_broker, topic, lost
+):
     own_broker.start()
-    write(own_broker.servers, topic, *range(10))
-    both(own_broker, signal.SIGKILL)
+    own_broker.create(topic)
     log = max((own_broker.data / "zookeeper" / "version-2").glob("log.*"))
-    used = len(log.read_bytes().rstrip(b"\0"))
-    os.truncate(log, int(used * share))
-    own_broker.start()
-    write(own_broker.servers, topic, *range(10, 20))
-    assert values(own_broker.servers, topic, 20) == list(range(20))
+    length = 0 if lost == "the cluster" else log.read_bytes().find(topic.encode())
+    both(own_broker, signal.SIGKILL)
+    os.truncate(log, length)
+    own_broker.start_zookeeper()
+    own_broker.start_kafka()
+    own_broker.kafka.ended(30)
+    sentence = own_broker.kafka.said("^The ZooKeeper on port .* does not know .*").group()
+    assert (f'topic "{topic}"' if lost == "topic" else lost) in sentence
+    assert f"delete {own_broker.data}" in sentence
+    assert not own_broker.kafka.find("Traceback|Exception")
 
 
 @pytest.mark.parametrize("server", ["kafka", "zookeeper"])
@@ -158,7 +164,7 @@ def test_a_taken_port_is_named_with_its_owner_and_the_ways_out(own_broker, serve
     (sentence,) = start.err
     assert sentence.startswith(f"Port {port} is taken by ")
     assert f"(process {os.getpid()})" in sentence
-    assert f"KAFKA_BOOTSTRAP_SERVERS=localhost:{own_broker.port} ./launch_tmux.sh" in sentence
+    assert f"KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:{own_broker.port} ./launch_tmux.sh" in sentence
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "kafka", "-1", "９"])
@@ -181,15 +187,64 @@ def test_kafka_started_first_says_that_it_waits_for_zookeeper(own_broker):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
-def test_a_kafka_that_waits_for_zookeeper_ends_and_leaves_no_process(own_broker, number):
-    kafka = own_broker.command("kafka-server-start")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"])
+def test_a_kafka_that_waits_for_zookeeper_ends_and_leaves_no_process(own_broker, name):
+    kafka, companion = waiting_kafka(own_broker)
+    send = os.kill if name == "SIGKILL" else os.killpg
+    send(kafka.process.pid, getattr(signal, name))
+    assert kafka.ended(5) in (129, 130, 143, -signal.SIGKILL)
+    eventually(lambda: not companion.is_running(), 10, companion)
+    assert not kafka.find("Traceback")
+
+
+def test_a_kafka_whose_companion_was_killed_ends_and_says_what_to_do(own_broker):
+    kafka, companion = waiting_kafka(own_broker)
+    companion.kill()
+    assert kafka.ended(20) == 1
+    assert kafka.find("The program that prepares ZooKeeper for Kafka has ended. Start Kafka again.")
+    assert not kafka.find("Missing required configuration")
+
+
+def waiting_kafka(broker) -> tuple[Running, psutil.Process]:
+    """A Kafka that waits for ZooKeeper, and the process beside it."""
+    kafka = broker.server("kafka-server-start")
     kafka.said("Waiting for ZooKeeper")
     (companion,) = psutil.Process(kafka.process.pid).children()
-    send = os.killpg if number == signal.SIGINT else os.kill
-    send(kafka.process.pid, number)
-    assert kafka.ended(5) in (130, -signal.SIGKILL)
-    eventually(lambda: not companion.is_running(), 10, companion)
+    return kafka, companion
+
+
+@pytest.mark.parametrize("server", ["kafka", "zookeeper"])
+def test_a_data_directory_that_cannot_be_used_is_named(server, tmp_path, add):
+    file = tmp_path / "file"
+    file.touch()
+    start = [sys.executable, "-m", "broker", f"{server}-server-start"]
+    full = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh"]  # as on a full disk, no byte can be written
+    for command, data, reason in (
+        (start, file, "Not a directory"),
+        (start, file / "below", "Not a directory"),
+        ([*full, *start], tmp_path / "full", "File too large"),
+    ):
+        refused = add(Running(*command, env={"BROKER_DATA": str(data)}))
+        assert refused.ended(20) == 1
+        ending = "BROKER_DATA selects another directory."
+        assert refused.err == [f"{data} cannot be used: {reason}. {ending}"]
+
+
+def test_a_relative_data_directory_is_found_by_both_servers(own_broker):
+    own_broker.env["BROKER_DATA"] = os.path.relpath(own_broker.data, PROJECT)
+    own_broker.start()
+    assert {"kafka", "zookeeper", "kafka.lock"} <= {one.name for one in own_broker.data.iterdir()}
+
+
+def test_without_its_jars_a_server_names_the_command_that_fetches_them(tmp_path, own_broker):
+    shutil.copytree(PROJECT / "broker", tmp_path / "a copy" / "broker")
+    for server in ("zookeeper", "kafka"):
+        command = (sys.executable, "-m", "broker", f"{server}-server-start")
+        env = own_broker.env | {"BROKER_DATA": str(tmp_path / server)}
+        start = own_broker.launch(*command, env=env, cwd=tmp_path / "a copy")
+        assert start.ended(20) == 1
+        (sentence,) = start.err
+        assert "To fetch them: " in sentence and f"{tmp_path}/a copy/broker/install" in sentence
 
 
 @pytest.mark.parametrize(
