@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +33,9 @@ LOG += ["log.org.apache.zookeeper.Environment=warn"]
 LOG += ["log.org.apache.zookeeper.server.NIOServerCnxn=error", "log.kafka.server.KafkaConfig=warn"]
 LOG += ["log.org.apache.kafka.common.config.AbstractConfig=warn"]
 
+# All clusters of Kafka without ZooKeeper have this id: several servers need it to form one.
+CLUSTER_ID = "numbers-numbers-number"
+
 
 def main(command: str = "", *arguments: str) -> None:
     """Run one command of the broker; exit with status 1 and the reason where that fails."""
@@ -39,6 +43,8 @@ def main(command: str = "", *arguments: str) -> None:
         start_zookeeper()
     elif command == "kafka-server-start":
         start_kafka(arguments)
+    elif command == "kraft-server-start":
+        start_kraft(arguments)
     elif command in console.COMMANDS:
         become_java(jars.PINS, TOOL_OPTIONS, *console.command(command, arguments))
     elif command == "check":
@@ -48,7 +54,8 @@ def main(command: str = "", *arguments: str) -> None:
     elif command == "install-jars":
         jars.install(*map(Path, arguments))
     else:
-        names = ["zookeeper-server-start", "kafka-server-start", *console.COMMANDS]
+        names = [f"{name}-server-start" for name in ("zookeeper", "kafka", "kraft")]
+        names += console.COMMANDS
         sys.exit(f"python -m broker COMMAND, where COMMAND is one of: {', '.join(names)}")
 
 
@@ -57,6 +64,7 @@ def check() -> None:
     data.use_data_directory()
     data.check_writable()
     if not os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        data.require_kind("broker.id")
         ports.check("zookeeper", beside="kafka")
         ports.check("kafka", beside="zookeeper")
 
@@ -64,6 +72,7 @@ def check() -> None:
 def start_zookeeper() -> None:
     """Become ZooKeeper on ZOOKEEPER_PORT, with its data in BROKER_DATA."""
     data.use_data_directory()
+    data.require_kind("broker.id")
     data.lock("zookeeper")
     ports.check("zookeeper", beside="kafka")
     data.drop_empty_logs()
@@ -74,6 +83,7 @@ def start_zookeeper() -> None:
 def start_kafka(arguments: tuple[str, ...]) -> None:
     """Become Kafka on BROKER_PORT, with its data in BROKER_DATA; takes Kafka's `--override`."""
     data.use_data_directory()
+    data.require_kind("broker.id")
     data.lock("kafka")
     ports.check("kafka", beside="zookeeper")
     data.have_segments_checked()
@@ -84,6 +94,33 @@ def start_kafka(arguments: tuple[str, ...]) -> None:
     }
     settings = companion.start(properties("server.properties", own), own["broker.id"])
     become_server("kafka", "kafka.Kafka", settings, *arguments)
+
+
+def start_kraft(arguments: tuple[str, ...]) -> None:
+    """Become Kafka 4, its own controller on CONTROLLER_PORT; else as `start_kafka`."""
+    data.use_data_directory(default="kraft")
+    data.require_kind("node.id")
+    data.lock("kafka")
+    ports.check("kafka", beside="controller")
+    ports.check("controller", beside="kafka")
+    data.have_segments_checked()
+    kafka, controller = ports.address("kafka"), ports.address("controller")
+    own = {
+        "node.id": "0",
+        "process.roles": "broker,controller",
+        "listeners": f"PLAINTEXT://{kafka},CONTROLLER://{controller}",
+        "controller.listener.names": "CONTROLLER",
+        "controller.quorum.voters": f"0@{controller}",
+    }
+    file = write_properties("server.properties", own | overrides(arguments))
+    if not data.meta_properties():
+        tool = ("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", file)
+        require_jars(jars.KRAFT)
+        words = java.command(jars.KRAFT, TOOL_OPTIONS, *tool)
+        # It inherits the lock: no other start begins beside it if this process is killed.
+        if subprocess.run(words, env=java.environment(), close_fds=False).returncode:
+            sys.exit(f"Kafka could not format {data.directory()} (reason above).")
+    become_server("kraft", "kafka.Kafka", file, *arguments, pins=jars.KRAFT)
 
 
 def overrides(arguments: tuple[str, ...]) -> dict[str, str]:

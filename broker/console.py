@@ -14,12 +14,13 @@ COMMANDS = {
     "kafka-console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
     "kafka-console-producer": "kafka.tools.ConsoleProducer",
     "kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+    "kafka-metadata-quorum": "org.apache.kafka.tools.MetadataQuorumCommand",
 }
 
 
 def command(name: str, arguments: tuple[str, ...]) -> tuple[str, ...]:
     """Main class and arguments of a console command, with an address where none is given."""
-    if not is_given(arguments, "bootstrap-server", "broker-list"):
+    if not is_given(arguments, "bootstrap-server", "broker-list", "bootstrap-controller"):
         arguments = ("--bootstrap-server", default_servers(arguments), *arguments)
     if name == "kafka-consumer-groups" and not is_given(arguments, "timeout"):
         arguments = ("--timeout", "30000", *arguments)  # its five seconds are few on a busy machine

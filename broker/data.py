@@ -13,18 +13,29 @@ from . import jars, locks
 # Seconds that a previous server gets to end before it counts as running.
 TIMEOUT = 30
 
+# The two kinds of Kafka, by the setting that only this kind writes to `meta.properties`.
+KINDS = {"broker.id": "a Kafka with ZooKeeper", "node.id": "a Kafka without ZooKeeper"}
+
 
 def directory() -> Path:
     """Absolute path of the data directory: BROKER_DATA or `.kafka/data`."""
     return Path(os.environ.get("BROKER_DATA") or jars.KAFKA / "data").absolute()
 
 
-def use_data_directory() -> None:
+def use_data_directory(default: str = "data") -> None:
     """Create the data directory and change to it: paths in the properties are relative to it."""
-    path = directory()
+    path = Path(os.environ.get("BROKER_DATA") or jars.KAFKA / default).absolute()
     os.environ["BROKER_DATA"] = str(path)  # a relative path would be another one after the change
     path.mkdir(parents=True, exist_ok=True)
     os.chdir(path)
+
+
+def require_kind(identity: str) -> None:
+    """Exit if the data are of the other kind of Kafka than of that with this key of KINDS."""
+    found = meta_properties().keys() & KINDS.keys()
+    if found and identity not in found:
+        other = KINDS[found.pop()]
+        sys.exit(f"{directory()} holds the data of {other}: set BROKER_DATA to another directory.")
 
 
 def check_writable() -> None:

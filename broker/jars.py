@@ -16,6 +16,7 @@ BROKER = Path(__file__).resolve().parent
 KAFKA = BROKER.parent / ".kafka"
 JARS = KAFKA / "jars"
 PINS = BROKER / "kafka-3.9.2.pins"
+KRAFT = BROKER / "kafka-4.4.0.pins"
 
 # Jars that are fetched at the same time, and seconds without a byte after which one is given up.
 CONNECTIONS, TIMEOUT = 8, 30

@@ -12,10 +12,11 @@ from typing import Any
 
 from . import data
 
-# What sets each server's port, and its default.
+# What sets each server's port, and its default. The controller is Kafka 4's own.
 SETTINGS = {
     "kafka": ("BROKER_PORT", 9092),
     "zookeeper": ("ZOOKEEPER_PORT", 2181),
+    "controller": ("CONTROLLER_PORT", 9093),
 }
 
 

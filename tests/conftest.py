@@ -23,7 +23,7 @@ from tests.support.kraft import KEY_PASSWORD, PASSWORDS, Kraft
 from tests.support.process import PROJECT, Running, script, worker_number
 from tests.support.proxy import Proxy
 from tests.support.secured import SECRETS, SecuredBroker
-from tests.support.servers import Broker
+from tests.support.servers import Broker, KraftBroker
 from tests.support.session import Session
 
 # Servers of their own that several tests share: these tests run one after the other in one
@@ -171,6 +171,13 @@ def proxy(broker, ours_to_stop) -> Iterator[Proxy]:
 def own_broker(tmp_path, ours_to_stop) -> Iterator[Broker]:
     """A broker of the test's own, not started yet."""
     with Broker(tmp_path / "broker data") as broker:
+        yield broker
+
+
+@pytest.fixture
+def own_kraft(tmp_path, ours_to_stop) -> Iterator[KraftBroker]:
+    """A broker of Kafka 4 of the test's own, not started yet."""
+    with KraftBroker(tmp_path / "kraft data") as broker:
         yield broker
 
 

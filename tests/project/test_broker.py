@@ -213,7 +213,7 @@ def waiting_kafka(broker) -> tuple[Running, psutil.Process]:
     return kafka, companion
 
 
-@pytest.mark.parametrize("server", ["kafka", "zookeeper"])
+@pytest.mark.parametrize("server", ["kafka", "zookeeper", "kraft"])
 def test_a_data_directory_that_cannot_be_used_is_named(server, tmp_path, add):
     file = tmp_path / "file"
     file.touch()
@@ -236,12 +236,41 @@ def test_a_relative_data_directory_is_found_by_both_servers(own_broker):
     assert {"kafka", "zookeeper", "kafka.lock"} <= {one.name for one in own_broker.data.iterdir()}
 
 
-def test_without_its_jars_a_server_names_the_command_that_fetches_them(tmp_path, own_broker):
+@pytest.mark.timeout(120)
+def test_a_kafka_without_zookeeper_is_formatted_once_and_survives_kill_9(own_kraft, topic):
+    own_kraft.start()
+    hosts, ports = listening(own_kraft.kafka)
+    assert hosts == {"127.0.0.1"}
+    assert {own_kraft.port, int(own_kraft.env["CONTROLLER_PORT"])} <= ports
+    assert own_kraft.kafka.find("Formatting")
+    write(own_kraft.servers, topic, *range(10))
+    own_kraft.kafka.kill()
+    own_kraft.start()
+    assert not own_kraft.kafka.find("Formatting")
+    write(own_kraft.servers, topic, *range(10, 20))
+    assert values(own_kraft.servers, topic, 20) == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("server", "found"), [("kraft", "broker.id"), ("kafka", "node.id"), ("zookeeper", "node.id")]
+)
+def test_the_data_of_the_other_kind_of_kafka_are_refused(server, found, own_kraft):
+    log = own_kraft.data / "kafka"
+    log.mkdir(parents=True)
+    (log / "meta.properties").write_text(f"#\ncluster.id=x\n{found}=0\n")
+    refused = own_kraft.server(f"{server}-server-start")
+    assert refused.ended(20) == 1
+    (sentence,) = refused.err
+    assert sentence.startswith(f"{own_kraft.data} holds the data of a Kafka with")
+    assert sentence.endswith("set BROKER_DATA to another directory.")
+
+
+def test_without_its_jars_a_server_names_the_command_that_fetches_them(tmp_path, own_kraft):
     shutil.copytree(PROJECT / "broker", tmp_path / "a copy" / "broker")
-    for server in ("zookeeper", "kafka"):
+    for server in ("zookeeper", "kafka", "kraft"):
         command = (sys.executable, "-m", "broker", f"{server}-server-start")
-        env = own_broker.env | {"BROKER_DATA": str(tmp_path / server)}
-        start = own_broker.launch(*command, env=env, cwd=tmp_path / "a copy")
+        env = own_kraft.env | {"BROKER_DATA": str(tmp_path / server)}
+        start = own_kraft.launch(*command, env=env, cwd=tmp_path / "a copy")
         assert start.ended(20) == 1
         (sentence,) = start.err
         assert "To fetch them: " in sentence and f"{tmp_path}/a copy/broker/install" in sentence

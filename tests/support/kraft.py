@@ -17,10 +17,9 @@ from confluent_kafka.admin import (
 from tests.support.certificates import Authority
 from tests.support.client import create_logins
 from tests.support.process import PROJECT, Running, eventually, free_ports
-from tests.support.servers import Servers
+from tests.support.servers import Servers, as_overrides
 
-PINS = PROJECT / "tests" / "kafka-4.4.0.pins"
-ARCHIVE = PROJECT / ".kafka" / f"{PINS.stem}.jsa"
+ARCHIVE = PROJECT / ".kafka" / "kraft.jsa"
 SIZE = 3
 
 # Seconds until a dead broker counts as dead and numbers flow again, on a busy machine.
@@ -46,8 +45,6 @@ LISTENERS = {
 }
 
 SETTINGS = {
-    "process.roles": "broker,controller",
-    "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "INSIDE",
     "listener.security.protocol.map": ",".join(map(":".join, LISTENERS.items())),
     "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
@@ -56,11 +53,9 @@ SETTINGS = {
     "super.users": "User:ANONYMOUS",
     "default.replication.factor": SIZE,
     "min.insync.replicas": 2,
-    "offsets.topic.num.partitions": 1,
     "offsets.topic.replication.factor": SIZE,
-    "transaction.state.log.num.partitions": 1,
     "transaction.state.log.replication.factor": SIZE,
-    "group.initial.rebalance.delay.ms": 0,
+    "controlled.shutdown.enable": "true",
     # A dead broker counts as dead after this.
     "broker.session.timeout.ms": 6000,
     "num.network.threads": 1,
@@ -91,9 +86,7 @@ class Kraft(Servers):
         return ",".join(f"localhost:{ports[listener]}" for ports in self.ports)
 
     def start(self) -> Kraft:
-        """Format the directories, start all three, and wait until each accepts clients."""
-        formatting = [self.format(number) for number in range(SIZE)]
-        assert [one.ended(60) for one in formatting] == [0] * SIZE, formatting
+        """Start all three, and wait until each accepts clients."""
         for number in range(SIZE):
             self.start_kafka(number)
         for number in range(SIZE):
@@ -102,12 +95,11 @@ class Kraft(Servers):
         create_logins(self.admin, PASSWORDS)
         return self
 
-    def format(self, number: int) -> Running:
-        """Kafka's own tool, formatting the directory of one broker."""
-        file = self.directory / f"{number}.properties"
-        file.write_text("".join(f"{name}={value}\n" for name, value in self.settings(number)))
-        cluster = "numbers-numbers-number"
-        return self.java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(file))
+    def env_of(self, number: int) -> dict[str, str]:
+        """The settings with which one of the three is started."""
+        ports = self.ports[number]
+        env = {"BROKER_PORT": str(ports["INSIDE"]), "CONTROLLER_PORT": str(ports["CONTROLLER"])}
+        return env | {"BROKER_DATA": str(self.directory / f"data{number}")}
 
     def settings(self, number: int) -> Iterator[tuple[str, object]]:
         """Kafka's own settings for one of the three."""
@@ -115,7 +107,6 @@ class Kraft(Servers):
         mine = self.ports[number]
         listeners = [f"{name}://localhost:{port}" for name, port in mine.items()]
         yield "node.id", number
-        yield "log.dirs", self.directory / f"data{number}"
         yield "listeners", ",".join(listeners)
         voters = [f"{n}@localhost:{ports['CONTROLLER']}" for n, ports in enumerate(self.ports)]
         yield "controller.quorum.voters", ",".join(voters)
@@ -131,19 +122,18 @@ class Kraft(Servers):
                 yield f"listener.name.{listener}.ssl.{store}.location", file
 
     def java(self, *words: str, **options) -> Running:
-        """A program of this release of Kafka: options of Java, main class, arguments."""
+        """A console command of this release of Kafka: main class, arguments."""
         # Where the tests were given a running broker, what this needs is not installed.
-        from broker import java as broker_java
-        from broker.__main__ import SERVER_OPTIONS
+        from broker import jars, java
+        from broker.__main__ import TOOL_OPTIONS
 
-        java = [*SERVER_OPTIONS, f"-XX:SharedArchiveFile={ARCHIVE}"]
-        return self.launch(*broker_java.command(PINS, java, *words), **options)
+        return self.launch(*java.command(jars.KRAFT, TOOL_OPTIONS, *words), **options)
 
     def start_kafka(self, number: int = 0) -> None:
         """Start one Kafka unless it runs; does not wait for it."""
         if not self.runs(number):
-            file = str(self.directory / f"{number}.properties")
-            self.kafkas[number] = self.java("-XX:+AutoCreateSharedArchive", "kafka.Kafka", file)
+            settings = as_overrides(dict(self.settings(number)))
+            self.kafkas[number] = self.server("kraft-server-start", *settings, number=number)
 
     def as_user(self, name: str) -> dict[str, str]:
         """The settings of a user who logs in by SCRAM over TLS."""

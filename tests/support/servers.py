@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -164,7 +164,23 @@ class Broker(Servers):
                 server.stop(signal.SIGTERM, 20)
 
 
-def addresses(names: list[str], ports: list[int]) -> str:
+class KraftBroker(Broker):
+    """Kafka 4, which needs no ZooKeeper, started by the project's own command."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(data)
+        self.env["CONTROLLER_PORT"] = str(self.zookeeper_port)
+
+    def start_zookeeper(self) -> None:
+        """Start nothing."""
+
+    def start_kafka(self, number: int = 0) -> None:
+        """Start Kafka unless it runs; does not wait for it."""
+        if not self.runs(number):
+            self.kafka = self.server("kraft-server-start", *as_overrides(self.settings))
+
+
+def addresses(names: Iterable[str], ports: Iterable[int]) -> str:
     """Listeners as Kafka's settings name them."""
     pairs = zip(names, ports, strict=True)
     return ",".join(f"{name}://127.0.0.1:{port}" for name, port in pairs)
