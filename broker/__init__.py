@@ -1,1 +1,7 @@
-"""A pinned Apache Kafka with its ZooKeeper for one machine: installation, servers, commands."""
+"""The local Kafka and ZooKeeper, pinned and checked, and where they are kept."""
+
+from pathlib import Path
+
+BROKER = Path(__file__).resolve().parent
+PROJECT = BROKER.parent
+KAFKA = PROJECT / ".kafka"

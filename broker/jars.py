@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import BROKER, KAFKA
+
 if TYPE_CHECKING:
     import requests
 
-BROKER = Path(__file__).resolve().parent
-KAFKA = BROKER.parent / ".kafka"
 JARS = KAFKA / "jars"
 PINS = BROKER / "kafka-3.9.2.pins"
 KRAFT = BROKER / "kafka-4.4.0.pins"

@@ -1,48 +1,21 @@
 """The installation: complete or not there, checked, mended, without network once it is done."""
 
+from __future__ import annotations
+
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
 from tests.support.process import PROJECT, Running, eventually
 
-REQUIREMENTS = ("requirements.txt", "broker/requirements.txt")
 NO_NETWORK = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "https_proxy": "http://127.0.0.1:9"}
-
-
-@pytest.fixture
-def copy(tmp_path):
-    """A copy of the project with what is installed in it, in a directory with a space."""
-    copy = tmp_path / "a copy"
-    copy.mkdir()
-    shutil.copy(PROJECT / "requirements.txt", copy)
-    shutil.copytree(PROJECT / "broker", copy / "broker", symlinks=True)
-    (copy / ".venv").symlink_to(PROJECT / ".venv")
-    (copy / ".kafka" / "jars").mkdir(parents=True)
-    for name in pinned(copy / "broker" / "kafka-3.9.2.pins"):
-        (copy / ".kafka" / "jars" / name).symlink_to(PROJECT / ".kafka" / "jars" / name)
-    return copy
-
-
-def pinned(pins) -> list[str]:
-    """Names of the jars that a pin file lists."""
-    names = (line.split()[1].split(":") for line in pins.read_text().splitlines())
-    return [f"{artifact}-{version}.jar" for _, artifact, version in names]
-
-
-@pytest.fixture
-def install(copy, add):
-    """Starts the installation in the copy."""
-
-    def install(files=REQUIREMENTS, where=copy, **env) -> Running:
-        command = (sys.executable, "-m", "broker.install", *files)
-        return add(Running(*command, env=env, cwd=where))
-
-    return install
 
 
 def jars(copy) -> list[str]:
@@ -105,11 +78,24 @@ def test_two_at_once_do_not_hurt_each_other(copy, install):
 def wheels(tmp_path_factory) -> dict[str, str]:
     """Settings with which pip finds here all that these tests install."""
     directory = tmp_path_factory.mktemp("wheels")
-    pip = [sys.executable, "-m", "pip", "wheel", "--wheel-dir", directory]
-    scripts = ["--requirement", PROJECT / "requirements.txt"]
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(directory)]
+    scripts = ["--requirement", str(PROJECT / "requirements.lock")]
     for packages in (scripts, ["lz4==4.4.4"], ["pluggy==1.7.0"]):
         subprocess.run([*pip, *packages], check=True, capture_output=True, timeout=240)
     return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(directory)}
+
+
+def locked(pin: str, wheels: dict[str, str]) -> str:
+    """The line of a lock for this package, with the hash of its wheel."""
+    (wheel,) = Path(wheels["PIP_FIND_LINKS"]).glob(pin.replace("==", "-") + "-*")
+    return f"{pin} --hash=sha256:{sha256(wheel.read_bytes()).hexdigest()}\n"
+
+
+def add_list(copy: Path, name: str, lock: str) -> None:
+    """Add a list of packages with this lock to the project."""
+    (copy / f"{name}.txt").write_text(lock.split()[0] + "\n")
+    digest = sha256((copy / f"{name}.txt").read_bytes()).hexdigest()
+    (copy / f"{name}.lock").write_text(f"# SHA-256 {digest}\n{lock}")
 
 
 @pytest.fixture
@@ -153,7 +139,7 @@ def test_an_environment_of_another_python_or_without_one_is_made_anew(venv, inst
             (venv / "bin" / "python").unlink()
             (venv / "bin" / "python").symlink_to(venv / "removed" / "python3")
         else:
-            (venv / "installed").write_text(".cpython-39-x86_64-linux-gnu.so")
+            (venv / "complete").write_text(".cpython-39-x86_64-linux-gnu.so")
         mending = install(["requirements.txt"], **wheels)
         assert mending.ended(60) == 0, mending
         assert mending.err[0].startswith("Creating .venv"), broken
@@ -163,13 +149,16 @@ def test_an_environment_of_another_python_or_without_one_is_made_anew(venv, inst
 @pytest.mark.timeout(300)
 @pytest.mark.full
 def test_a_changed_pin_is_installed_and_nothing_else(copy, venv, install, wheels):
-    whole = versions(venv)
-    requirements = copy / "requirements.txt"
-    requirements.write_text(requirements.read_text().replace("lz4==4.4.5", "lz4==4.4.4"))
+    def installed() -> dict[str, int]:
+        return {file.parent.stem: file.stat().st_mtime_ns for file in venv.rglob("*-info/RECORD")}
+
+    whole, lock = installed(), copy / "requirements.lock"
+    other = locked("lz4==4.4.4", wheels)
+    lock.write_text(re.sub(r"^lz4==.*\n( .*\n)+", other, lock.read_text(), flags=re.M))
     changed = install(["requirements.txt"], **wheels)
     assert changed.ended(60) == 0, changed
-    assert changed.err[0] == "Installing Python packages: lz4==4.4.4"
-    assert whole ^ versions(venv) == {"lz4-4.4.5", "lz4-4.4.4"}
+    assert changed.err[0] == "Installing Python packages: requirements.lock"
+    assert {name for name, _ in whole.items() ^ installed().items()} == {"lz4-4.4.5", "lz4-4.4.4"}
 
 
 @pytest.mark.timeout(300)
@@ -181,8 +170,14 @@ def test_what_is_installed_stays_usable_beside_more_and_where_the_project_is_mov
         start = install(["requirements.txt"], **NO_NETWORK, **options)
         return start.ended(10) == 0 and not start.out + start.err
 
-    (copy / "more.txt").write_text("pluggy==1.7.0\n")
+    pin = locked("pluggy==1.7.0", wheels)
     more = ["requirements.txt", "more.txt"]
+    add_list(copy, "more", pin.replace("sha256:", "sha256:0")[:-2] + "\n")
+    tampered = install(more, **wheels)
+    assert tampered.ended(60) == 1
+    assert tampered.find("Expected sha256 0"), tampered
+    assert is_left_alone()
+    add_list(copy, "more", pin)
     assert install(more, **NO_NETWORK).ended(60) == 1
     assert is_left_alone()
     assert install(more, **wheels).ended(60) == 0
@@ -194,13 +189,23 @@ def test_what_is_installed_stays_usable_beside_more_and_where_the_project_is_mov
     assert kafka.ended() == 0, kafka
 
 
+def test_a_list_that_was_changed_without_its_lock_is_named(copy, install):
+    requirements = copy / "requirements.txt"
+    requirements.write_text(requirements.read_text().replace("==", "==9", 1))
+    changed = install(**NO_NETWORK)
+    assert changed.ended(10) == 0
+    assert changed.err == [
+        "requirements.lock does not fit requirements.txt: renew it with .ci/lock."
+    ]
+
+
 @pytest.mark.full
 def test_without_network_a_first_installation_says_what_could_not_be_had(copy, install):
     (copy / ".venv").unlink()
     failed = install(["requirements.txt"], **NO_NETWORK)
     assert failed.ended(60) == 1
-    assert failed.err[-1] == (
-        "The Python packages could not be installed (status 1, reason above)."
+    assert failed.err[-1].startswith(
+        "The Python packages could not be installed (status 1, reason above). Where"
     )
     assert not failed.find("Traceback")
 
@@ -233,7 +238,7 @@ def test_what_another_user_installed_is_named_with_its_owner(copy, add):
     python = shutil.which("python3", path="/usr/local/bin:/usr/bin")
     if not python:
         pytest.skip("no Python that another user may run")
-    command = (python, "-m", "broker.install", "requirements.txt")
+    command = (python, "-m", "broker.packages", "requirements.txt")
     for directory in copy.parents[:-2]:
         directory.chmod(0o755)
     other = add(Running(*command, cwd=copy, user=65534))

@@ -521,7 +521,7 @@ def test_missing_tools_are_installed_by_the_package_manager(bare):
     assert re.search(r"^asked: apt-get install -y .* tmux htop$", done.stderr, re.M)
     assert ("asked: sudo" in done.stderr) == (os.geteuid() != 0)
     assert (
-        "Python 3.12.1 -E -m broker.install requirements.txt broker/requirements.txt" in done.stdout
+        "Python 3.12.1 -E -m broker.packages requirements.txt broker/requirements.txt" in done.stdout
     )
 
 
@@ -538,7 +538,7 @@ def test_without_htop_alone_it_goes_on(bare):
     done = install(bare, **not_root())
     assert done.returncode == 0
     assert "top is used instead" in done.stderr
-    assert "-m broker.install" in done.stdout
+    assert "-m broker.packages" in done.stdout
 
 
 def test_tmux_or_python_too_old_says_which_is_needed(bare):
