@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import BROKER, KAFKA
 
@@ -60,6 +61,9 @@ def remove_partial_downloads() -> None:
 
 def install(pins: Path = PINS) -> None:
     """Fetch the missing jars in parallel; exit with status 1 and the reason where that fails."""
+    import truststore
+
+    truststore.inject_into_ssl()  # a company's own authority is often known to the machine only
     import requests
 
     todo, digests = missing(pins), pinned(pins)
@@ -73,7 +77,7 @@ def install(pins: Path = PINS) -> None:
             result.result()
             progress(done, len(todo))
     except Exception as error:
-        sys.exit(f"Kafka's jars could not be fetched: {error}")
+        sys.exit(f"Kafka's jars could not be fetched: {reason(error)}")
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C ends it at once
         # Java uses an archive of classes only with jars of the same date, and replaces none.
@@ -83,11 +87,11 @@ def install(pins: Path = PINS) -> None:
 
 def fetch(session: requests.Session, name: str, digest: str) -> None:
     """Download one jar to a temporary name, and rename it once its checksum is right."""
-    from maven_artifact import Artifact, Downloader
-
-    part = path(name).with_suffix(".part")
-    address = Downloader().resolver.uri_for_artifact(Artifact(*name.split(":")))
-    with session.get(address, stream=True, timeout=TIMEOUT) as response, open(part, "wb") as file:
+    part, proxy = path(name).with_suffix(".part"), os.environ.get("PIP_PROXY")
+    like_pip: dict[str, Any] = {"verify": os.environ.get("PIP_CERT") or None}
+    like_pip["proxies"] = {"http": proxy, "https": proxy} if proxy else None
+    request = session.get(address(name), stream=True, timeout=TIMEOUT, **like_pip)
+    with request as response, open(part, "wb") as file:
         response.raise_for_status()
         for chunk in response.iter_content(1 << 16):
             file.write(chunk)
@@ -95,6 +99,22 @@ def fetch(session: requests.Session, name: str, digest: str) -> None:
         part.unlink()
         raise ValueError(f"{name} does not match the SHA-256 in the pin file")
     os.replace(part, path(name))
+
+
+def address(name: str) -> str:
+    """Where the jar with this Maven name is: in MAVEN_REPOSITORY or else in Maven Central."""
+    from maven_artifact import Artifact, Downloader
+
+    repository = os.environ.get("MAVEN_REPOSITORY")
+    downloader = Downloader(repository) if repository else Downloader()
+    return downloader.resolver.uri_for_artifact(Artifact(*name.split(":")))
+
+
+def reason(error: BaseException) -> str:
+    """The first of the errors that led to each other, without the login of a repository."""
+    while error.__context__:
+        error = error.__context__
+    return re.sub(r"//[^/@]*@", "//", str(error))
 
 
 def progress(done: int, total: int) -> None:
