@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
@@ -143,6 +144,7 @@ def pip(settings: dict[str, str], *arguments: object) -> None:
     run("The Python packages", *words, env=env, advice=ADVICE)
 
 
+@cache  # pip takes half a second to tell them
 def own_settings() -> dict[str, str]:
     """All settings of pip, from its files and the environment, but IGNORED_SETTINGS.
 
