@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import companion, console, data, files, jars, java, ports
+from . import BROKER, KAFKA, companion, console, data, files, jars, java, ports
 
 # For small servers on a shared machine. On two cores, beside those of Kafka's own scripts: ready in
 # 1.2 s instead of 2.3, with the CDS archive, in 195 MB instead of 307. A fast client then writes
@@ -139,12 +139,12 @@ def properties(file: str, own: Mapping[str, object]) -> str:
     """The text of one of our properties files, followed by a server's own settings."""
     # Java's escapes are those of JSON.
     lines = [f"{name}={json.dumps(str(value))[1:-1]}\n" for name, value in own.items()]
-    return (jars.BROKER / file).read_text() + "".join(lines)
+    return (BROKER / file).read_text() + "".join(lines)
 
 
 def become_server(name: str, main_class: str, *arguments: str, pins: Path = jars.PINS) -> None:
     """Replace this process by a server that logs to standard error."""
-    archive = jars.KAFKA / f"{name}.jsa"
+    archive = KAFKA / f"{name}.jsa"
     # Java writes the archive of loaded classes at the end of a first run, and later loads it.
     archiving = ["-XX:+AutoCreateSharedArchive", f"-XX:SharedArchiveFile={archive}"]
     log = [f"-Dorg.slf4j.simpleLogger.{setting}" for setting in LOG]
@@ -164,7 +164,7 @@ def become_java(pins: Path, options: list[str], main_class: str, *arguments: str
 def require_jars(pins: Path) -> None:
     """Exit with the command that fetches the jars if one of them is missing."""
     if not all(jars.path(name).exists() for name in jars.pinned(pins)):
-        command = [str(jars.BROKER / "install"), f"{jars.BROKER.name}/{pins.name}"]
+        command = [str(BROKER / "install"), f"{BROKER.name}/{pins.name}"]
         sys.exit(f"Kafka's jars are missing in {jars.JARS}. To fetch them: {shlex.join(command)}")
 
 

@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from . import jars, locks
+from . import KAFKA, locks
 
 # Seconds that a previous server gets to end before it counts as running.
 TIMEOUT = 30
@@ -19,12 +19,12 @@ KINDS = {"broker.id": "a Kafka with ZooKeeper", "node.id": "a Kafka without ZooK
 
 def directory() -> Path:
     """Absolute path of the data directory: BROKER_DATA or `.kafka/data`."""
-    return Path(os.environ.get("BROKER_DATA") or jars.KAFKA / "data").absolute()
+    return Path(os.environ.get("BROKER_DATA") or KAFKA / "data").absolute()
 
 
 def use_data_directory(default: str = "data") -> None:
     """Create the data directory and change to it: paths in the properties are relative to it."""
-    path = Path(os.environ.get("BROKER_DATA") or jars.KAFKA / default).absolute()
+    path = Path(os.environ.get("BROKER_DATA") or KAFKA / default).absolute()
     os.environ["BROKER_DATA"] = str(path)  # a relative path would be another one after the change
     path.mkdir(parents=True, exist_ok=True)
     os.chdir(path)
