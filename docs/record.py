@@ -24,15 +24,14 @@ CAST, PICTURE = DOCS / "numbers.cast", DOCS / "numbers.gif"
 BIN = Path(sys.executable).parent
 SIZE = (114, 34)
 
-# A home without anybody's habits: neither clock nor host name, and processes without their paths.
-# The status line is for captions.
-TMUX_CONF = """\
-set -g status-right ""
-set -g status-left-length 100
-set -g window-status-format ""
-set -g window-status-current-format ""
-set -g status-style "bg=colour24,fg=white,bold"
-"""
+# Neither clock nor host name, and processes without their paths. The status line is for captions.
+STATUS_LINE = {
+    "status-right": "",
+    "status-left-length": "100",
+    "window-status-format": "",
+    "window-status-current-format": "",
+    "status-style": "bg=colour24,fg=white,bold",
+}
 HTOPRC = """\
 hide_kernel_threads=1
 hide_userland_threads=1
@@ -55,7 +54,6 @@ def main() -> None:
     standard = {"BROKER_PORT": "", "ZOOKEEPER_PORT": "", "BROKER_DATA": ""}
     machine = Machine(**standard, BASH_SILENCE_DEPRECATION_WARNING="1")
     try:
-        (machine.home / ".tmux.conf").write_text(TMUX_CONF)
         project = machine.home / "numbers"
         subprocess.run(["git", "clone", "--quiet", PROJECT, project], check=True)
         subprocess.run([project / "broker" / "install", "tmux", "htop"], check=True)
@@ -63,6 +61,8 @@ def main() -> None:
         subprocess.run(
             [project / "launch_tmux.sh"], env=machine.env, check=True, stdin=subprocess.DEVNULL
         )
+        for option, value in STATUS_LINE.items():
+            machine.tmux("set-option", "-g", option, value)
         caption(machine, "A and B write, C reads: one topic, every number with its origin")
         eventually(lambda: "A: 6" in machine.consumed(), 60, "numbers in tile C")
         shell = "./launch_tmux.sh; exec env PS1='$ ' bash --norc --noprofile"
@@ -109,7 +109,7 @@ def play(machine: Machine, terminal: Terminal) -> None:
 
 def caption(machine: Machine, text: str) -> None:
     """Say in tmux's status line what is to be seen."""
-    machine.tmux("set-option", "-t", "=numbers:", "status-left", f" {text}")
+    machine.tmux("set-option", "-g", "status-left", f" {text}")
 
 
 def sees(terminal: Terminal, pattern: str) -> None:

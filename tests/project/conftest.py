@@ -1,15 +1,17 @@
-"""A copy of the project, in which the installation can be tried."""
+"""A copy of the project to try the installation in, and machines for the launcher."""
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.support.process import PROJECT, Running
+from tests.support.tmux import Machine
 
 REQUIREMENTS = ("requirements.txt", "broker/requirements.txt")
 
@@ -44,3 +46,22 @@ def install(copy, add) -> Callable[..., Running]:
         return add(Running(*command, env=env, cwd=where))
 
     return install
+
+
+@pytest.fixture
+def new_machine() -> Iterator[Callable[..., Machine]]:
+    """Makes machines that are gone after the test, with all that runs on them."""
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(Machine(**settings))
+
+
+@pytest.fixture
+def machine(new_machine) -> Machine:
+    """A machine with default settings."""
+    return new_machine()
+
+
+@pytest.fixture
+def small(new_machine, broker, topic) -> Machine:
+    """A machine where the launcher starts only the scripts and htop, on the tests' broker."""
+    return new_machine(KAFKA_BOOTSTRAP_SERVERS=broker.servers, KAFKA_TOPIC=topic, KAFKA_GROUP_ID="")

@@ -1,6 +1,6 @@
 """A machine of the test's own for the launcher, and terminals to look at it.
 
-Each machine has its own tmux server, ports, data and home. Every process started on it carries a
+Each machine has its own tmux servers, ports, data and home. Every process started on it carries a
 mark in its environment, so that it can be found and killed.
 """
 
@@ -22,7 +22,9 @@ import psutil
 from tests.support.process import PROJECT, environment, eventually, free_ports
 
 LAUNCHER = PROJECT / "launch_tmux.sh"
-SESSION = "numbers"
+
+# Which tmux server: the one that the tiles have, or the one that a person has.
+TILES, PERSON = ("-L", "numbers"), ("-L", "default")
 
 # Seconds for the whole system to start, and for a screen to change, on a busy machine.
 STARTUP = 60
@@ -42,7 +44,7 @@ class Tile(NamedTuple):
 
 
 class Machine:
-    """A home directory, ports and a tmux server; `settings` are added to the environment."""
+    """A home directory, ports and tmux servers; `settings` are added to the environment."""
 
     def __init__(self, **settings: str) -> None:
         # Not pytest's tmp_path: a socket's path has to be short.
@@ -58,6 +60,7 @@ class Machine:
             "BROKER_DATA": str(self.home / "data"),
             "NUMBERS_MACHINE": str(self.home),
         }
+        self.settings = settings
         self.env = environment(own | settings)
 
     def __enter__(self) -> Machine:
@@ -66,14 +69,21 @@ class Machine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def launch(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess:
+    def launch(
+        self, *arguments: str, user: int | None = None, **settings: str
+    ) -> subprocess.CompletedProcess:
         """Run the launcher to its end without a terminal."""
-        return self.run(LAUNCHER, *arguments, **settings)
+        return self.run(LAUNCHER, *arguments, user=user, **settings)
 
-    def run(self, *command: object, **settings: str) -> subprocess.CompletedProcess:
+    def run(
+        self, *command: object, user: int | None = None, **settings: str
+    ) -> subprocess.CompletedProcess:
         """Run a command to its end without a terminal."""
         return subprocess.run(
             [str(word) for word in command],
+            user=user,
+            group=user,
+            extra_groups=[] if user else None,
             env=self.env | settings,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -81,15 +91,15 @@ class Machine:
             timeout=60,
         )
 
-    def tmux(self, *arguments: object) -> str:
-        """The output of a tmux command on the machine's own server."""
-        done = self.run("tmux", *arguments)
+    def tmux(self, *arguments: object, server: tuple[object, ...] = TILES) -> str:
+        """The output of a tmux command, on the tiles' server unless another one is named."""
+        done = self.run("tmux", *server, *arguments)
         assert done.returncode == 0, f"tmux {arguments}: {done.stderr}"
         return done.stdout
 
-    def has_session(self) -> bool:
-        """Whether the launcher's session exists."""
-        return self.run("tmux", "has-session", "-t", f"={SESSION}").returncode == 0
+    def has_tiles(self) -> bool:
+        """Whether the tiles' server answers."""
+        return self.run("tmux", *TILES, "has-session").returncode == 0
 
     def tiles(self) -> dict[str, Tile]:
         """The launcher's tiles by title, in tmux's order."""
@@ -97,7 +107,7 @@ class Machine:
         form = ",".join(f"#{{pane_{name}}}" for name in names) + ",#{@title}"
         form = form.replace("#{pane_pid}", "#{?pane_dead,0,#{pane_pid}}")  # empty in tmux 3.8
         tiles = {}
-        for line in self.tmux("list-panes", "-s", "-t", f"={SESSION}:", "-F", form).splitlines():
+        for line in self.tmux("list-panes", "-t", "numbers:numbers", "-F", form).splitlines():
             pane, *numbers, title = line.split(",")
             tiles[title] = Tile(pane, *map(int, numbers))
         return tiles
@@ -125,9 +135,9 @@ class Machine:
         eventually(lambda: not self.processes(), seconds, "no process left")
         assert not any(is_open(port) for port in (self.broker_port, self.zookeeper_port))
 
-    def clients(self) -> list[str]:
-        """The session that each attached terminal shows."""
-        return self.tmux("list-clients", "-F", "#{client_session}").split()
+    def clients(self, server: tuple[object, ...] = TILES) -> int:
+        """How many terminals show the tiles, or another tmux server."""
+        return len(self.run("tmux", *server, "list-clients").stdout.splitlines())
 
     def processes(self) -> list[psutil.Process]:
         """All running processes that were started on this machine."""
@@ -164,14 +174,14 @@ class Terminal:
         self.socket = machine.home / f"terminal-{uuid4().hex[:6]}"
         (machine.home / "outer.conf").write_text("set -g status off\nset -g remain-on-exit on\n")
         words = [f"{name}={value}" for name, value in settings.items()]
-        # The command must not take the outer tmux for the machine's.
+        # The command must not take the outer tmux for one that the person has.
         program = ["env", "-u", "TMUX", "-u", "TMUX_PANE", *words, *map(str, command)]
         start = ("new-session", "-d", "-x", size[0], "-y", size[1], "-c", machine.home)
         self.outer_tmux("-f", machine.home / "outer.conf", *start, shlex.join(program))
 
     def outer_tmux(self, *arguments: object) -> str:
         """The output of a tmux command on the terminal's own server."""
-        return self.machine.tmux("-S", self.socket, *arguments)
+        return self.machine.tmux(*arguments, server=("-S", self.socket))
 
     def screen(self) -> str:
         """What the terminal shows."""
@@ -180,6 +190,11 @@ class Terminal:
     def type(self, *keys: str) -> None:
         """Press keys, named as tmux names them."""
         self.outer_tmux("send-keys", *keys)
+
+    def click(self, column: int, row: int, button: int = 0) -> None:
+        """Press and release a button of the mouse, as a terminal reports it (64: wheel up)."""
+        place = f"{button};{column};{row}"
+        self.type("-l", f"\x1b[<{place}M" if button >= 64 else f"\x1b[<{place}M\x1b[<{place}m")
 
     def resize(self, columns: int, rows: int) -> None:
         """Change the size of the window."""

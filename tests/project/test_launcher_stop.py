@@ -1,0 +1,155 @@
+"""How the launcher stops the system, and how it finds what it has to stop."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.process import eventually
+from tests.support.tmux import LAUNCHER, REDRAW, STARTUP, Machine, Terminal
+
+TITLES = ["ZooKeeper", "Kafka", "htop", "Producer A", "Producer B", "Consumer C"]
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def started(machine: Machine) -> Machine:
+    """The machine, once numbers arrive in tile C."""
+    assert machine.launch().returncode == 0
+    eventually(lambda: machine.consumed(), STARTUP, "numbers in tile C")
+    return machine
+
+
+# Ended at once, or not
+
+
+def test_stop_leaves_no_process_port_or_tmux(machine):
+    started(machine)
+    begin = time.monotonic()
+    assert machine.launch("stop").returncode == 0
+    assert not machine.has_tiles()
+    machine.wait_for_nothing(1)
+    assert time.monotonic() - begin < 10
+    assert not (machine.home / ".config").exists()  # where htop keeps its settings
+
+
+def test_stop_ends_in_ten_seconds_what_hangs_or_is_dead(machine):
+    tiles = started(machine).tiles()
+    os.kill(tiles["Producer B"].pid, signal.SIGKILL)
+    for title in set(TITLES) - {"Producer B"}:
+        os.kill(tiles[title].pid, signal.SIGSTOP)
+    begin = time.monotonic()
+    assert machine.launch("stop").returncode == 0
+    assert not machine.has_tiles()
+    machine.wait_for_nothing(1)
+    assert time.monotonic() - begin < 10
+
+
+def test_stop_where_nothing_runs_says_so(machine):
+    done = machine.launch("stop")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Nothing is running.\n", "")
+
+
+# Killed
+
+
+@pytest.mark.full
+def test_kill_session_leaves_nothing_running(machine):
+    started(machine)
+    machine.tmux("kill-session", "-t", "=numbers")
+    machine.wait_for_nothing()
+
+
+@pytest.mark.full
+def test_it_starts_again_after_kill_9_of_tmux_and_the_servers(machine):
+    tiles = started(machine).tiles()
+    server = int(machine.tmux("display-message", "-p", "#{pid}"))
+    for pid in (server, tiles["Kafka"].pid, tiles["ZooKeeper"].pid):
+        os.kill(pid, signal.SIGKILL)
+    former = machine.processes()
+    # No group: Kafka would wait for the member that was killed before it lets another one read.
+    assert machine.launch(KAFKA_GROUP_ID="").returncode == 0
+    machine.wait_for_numbers()
+    assert not set(former) & set(machine.processes())
+
+
+# Found, wherever it was started
+
+
+def test_what_runs_is_found_after_its_socket_was_deleted(small):
+    small.launch()
+    (directory,) = small.home.glob("tmux-*")
+    shutil.rmtree(directory)
+    assert not small.has_tiles()
+    assert "The system is running." in small.launch().stdout
+    small.wait_for_numbers()
+    shutil.rmtree(directory)
+    assert small.launch("stop").stdout == "Stopped.\n"
+    small.wait_for_nothing()
+
+
+def test_what_was_started_with_another_tmux_directory_is_found_from_any_terminal(small):
+    other = small.home / "other"
+    other.mkdir()
+    small.launch(TMUX_TMPDIR=str(other))
+    assert not small.has_tiles()
+    assert "The system is running." in small.launch().stdout
+    terminal = Terminal(small, LAUNCHER, size=(120, 40))
+    eventually(lambda: "Consumer C" in terminal.screen(), REDRAW, "the tiles in the terminal")
+    terminal.close()
+    assert small.launch("stop").stdout == "Stopped.\n"
+    small.wait_for_nothing()
+
+
+def test_what_runs_is_found_with_other_data_and_under_another_name(small):
+    small.launch()
+    small.tmux("rename-session", "theirs")
+    small.tmux("rename-window", "theirs")
+    done = small.launch("stop", BROKER_DATA=str(small.home / "elsewhere"))
+    assert (done.stdout, done.stderr) == ("Stopped.\n", "")
+    small.wait_for_nothing()
+
+
+def test_a_stale_note_of_a_tmux_server_that_ended_does_not_matter(small):
+    """Its process id may belong to another tmux by now."""
+    small.tmux("new-session", "-d", "sleep", "1000", server=("-L", "mine"))
+    another = small.tmux("display-message", "-p", "#{pid}", server=("-L", "mine")).strip()
+    (small.home / "data").mkdir()
+    note = f"{another} me {small.home}/gone/tmux-0/numbers\n"
+    (small.home / "data" / "tmux").write_text(note)
+    assert small.launch("stop").stdout == "Nothing is running.\n"
+    assert small.tmux("list-sessions", server=("-L", "mine"))
+    small.launch()
+    assert small.has_tiles()
+
+
+def test_stop_without_tmux_on_the_path_says_so(small, tmp_path):
+    small.launch()
+    for directory in reversed(os.environ["PATH"].split(os.pathsep)):
+        for program in Path(directory).glob("*"):
+            (tmp_path / program.name).unlink(missing_ok=True)
+            (tmp_path / program.name).symlink_to(program)
+    (tmp_path / "tmux").unlink()
+    done = small.launch("stop", PATH=str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(
+        r"The tiles run \(process \d+\), but tmux is not on the PATH\.\n", done.stderr
+    )
+    small.wait_for_numbers()
+
+
+def test_another_user_is_told_who_started_it(small):
+    if os.geteuid():
+        pytest.skip("only root can become another user")
+    small.launch()
+    for arguments in ([], ["stop"]):
+        done = small.launch(*arguments, user=65534)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert re.fullmatch(r"The tiles run as root \(.*\): stop them as root\.\n", done.stderr)
+    small.wait_for_numbers()
