@@ -128,11 +128,11 @@ stop() {
 }
 
 # terminate SECONDS TITLES: sends SIGTERM to the programs in these tiles, and SIGKILL to those
-# still running that many seconds after the stop began.
+# still running that many seconds after the stop began. (SECONDS can be ahead by one.)
 terminate() {
   local pid
   for pid in $(pids "$2"); do kill -TERM "$pid" 2>/dev/null || true; done
-  while [[ -n $(pids "$2") ]] && ((SECONDS < $1)); do sleep 0.1; done
+  while [[ -n $(pids "$2") ]] && ((SECONDS <= $1)); do sleep 0.1; done
   for pid in $(pids "$2"); do kill -KILL "$pid" 2>/dev/null || true; done
 }
 

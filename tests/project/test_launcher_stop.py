@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -49,6 +50,44 @@ def test_stop_ends_in_ten_seconds_what_hangs_or_is_dead(machine):
     assert not machine.has_tiles()
     machine.wait_for_nothing(1)
     assert time.monotonic() - begin < 10
+
+
+# A program that does not end at SIGTERM: it notes when that came, and then the time until it ends.
+STUBBORN = """
+import signal, sys, time
+times = open(sys.argv[1], "w", buffering=1)
+terminated = []
+signal.signal(signal.SIGTERM, lambda *_: terminated.append(True))
+while True:
+    time.sleep(0.01)
+    print("terminated" if terminated else "ready", time.monotonic(), file=times)
+"""
+
+
+def test_each_part_has_the_seconds_to_end_that_it_was_promised(small):
+    """The deadlines count from the beginning of the stop, whatever the clock shows then."""
+    promised = {"Producer A": 5, "Producer B": 5, "Consumer C": 5, "Kafka": 7, "ZooKeeper": 8}
+    small.launch()
+    for title in promised:
+        if title not in small.tiles():
+            small.tmux("split-window", "-t", small.tiles()["htop"].pane, "cat")
+            small.tmux("set-option", "-p", "@title", title)
+        program = (sys.executable, "-c", STUBBORN, small.home / title)
+        small.tmux("respawn-pane", "-k", "-t", small.tiles()[title].pane, *program)
+        times = small.home / title
+        eventually(lambda t=times: t.exists() and t.read_text(), STARTUP, "the program in", title)
+    assert small.launch("stop").stdout == "Stopped.\n"
+    noted = {title: terminated(small.home / title) for title in promised}
+    begin = min(times[0] for times in noted.values())
+    had = {title: times[-1] - begin for title, times in noted.items()}
+    short = {title: had[title] for title in promised if had[title] < promised[title] - 0.05}
+    assert not short, had
+    assert max(had.values()) < 10
+
+
+def terminated(times: Path) -> list[float]:
+    """When a stubborn program noted that it had been told to end."""
+    return [float(one) for one in re.findall(r"^terminated (.+)\n", times.read_text(), re.M)]
 
 
 def test_stop_where_nothing_runs_says_so(machine):
