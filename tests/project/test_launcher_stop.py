@@ -95,6 +95,42 @@ def test_stop_where_nothing_runs_says_so(machine):
     assert (done.returncode, done.stdout, done.stderr) == (0, "Nothing is running.\n", "")
 
 
+# Typed in the tiles themselves
+
+
+def test_stop_typed_in_a_tile_stops_all_and_is_seen_to(machine):
+    terminal = Terminal(machine, "sh", "-c", f"'{LAUNCHER}'; echo status $?; cat")
+    eventually(lambda: machine.has_tiles() and machine.consumed(), STARTUP, "numbers in tile C")
+    pane = machine.tiles()["Producer A"].pane
+    machine.tmux("respawn-pane", "-k", "-t", pane, "bash", "--norc")
+    machine.tmux("select-pane", "-t", pane)
+    terminal.type(f"'{LAUNCHER}' stop", "Enter")
+    eventually(lambda: "Stopped." in terminal.screen(), STARTUP, "the end in", terminal)
+    assert "status 0" in terminal.screen()
+    assert not machine.has_tiles()
+    terminal.close()
+    machine.wait_for_nothing()
+
+
+def test_stop_typed_in_a_new_window_of_the_tiles_stops_all_and_is_seen_to(small):
+    terminal = Terminal(small, "sh", "-c", f"'{LAUNCHER}'; cat")
+    eventually(lambda: "Consumer C" in terminal.screen(), STARTUP, "the tiles")
+    terminal.type("C-b", "c")
+    eventually(lambda: "Consumer C" not in terminal.screen(), REDRAW, "a new window")
+    terminal.type(f"'{LAUNCHER}' stop", "Enter")
+    eventually(lambda: "Stopped." in terminal.screen(), STARTUP, "the end in", terminal)
+    terminal.close()
+    small.wait_for_nothing()
+
+
+def test_stop_typed_in_a_tile_that_no_terminal_shows_stops_all(machine):
+    started(machine)
+    pane = machine.tiles()["Producer A"].pane
+    machine.tmux("respawn-pane", "-k", "-t", pane, "bash", "--norc")
+    machine.tmux("send-keys", "-t", pane, f"'{LAUNCHER}' stop", "Enter")
+    machine.wait_for_nothing()
+
+
 # Killed
 
 
