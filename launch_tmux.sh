@@ -107,7 +107,9 @@ find_lost_server() {
 
 attach() {
   if [[ -t 0 && -t 1 && ${TERM:-dumb} != dumb ]] && ! in_a_tile; then
-    tiles set-option -g @outer_prefix "${TMUX:+$(tmux display-message -p '#{prefix}' 2>/dev/null)}"
+    tiles set-option -g @outer_prefix "${TMUX:+$(tmux display -p '#{prefix}' </dev/null 2>/dev/null)}"
+    # tmux refuses every command on a terminal whose type the machine does not know.
+    tmux "${SERVER[@]}" has-session 2>/dev/null || export TERM=xterm-256color
     tmux "${SERVER[@]}" attach-session && return
     is_running || return
   fi

@@ -152,11 +152,12 @@ def test_ctrl_b_d_leaves_the_tiles_running(started):
     machine.wait_for_numbers()
 
 
-def test_inside_tmux_the_tiles_come_in_place_and_say_which_prefix_reaches_them(started):
+@pytest.mark.parametrize("term", ["screen", "no-such-terminal"])
+def test_inside_tmux_the_tiles_come_in_place_and_say_which_prefix_reaches_them(started, term):
     machine, _ = started
     terminal = Terminal(machine, "tmux", "new-session", "-s", "mine", "env", "sh", size=(120, 40))
     eventually(lambda: machine.clients(PERSON) == 1, REDRAW, "a terminal in their own session")
-    terminal.type(f"'{LAUNCHER}'", "Enter")
+    terminal.type(f"TERM={term} '{LAUNCHER}'", "Enter")
     shows_tiles(terminal)
     eventually(lambda: "C-b C-b: tiles" in terminal.screen(), REDRAW, "which prefix to press")
     windows = machine.tmux("list-panes", "-a", server=PERSON)
@@ -195,6 +196,14 @@ def test_a_terminal_that_cannot_show_tiles_is_told_how_to_see_them(started):
     machine, _ = started
     terminal = Terminal(machine, LAUNCHER, TERM="dumb")
     eventually(lambda: "To stop it" in terminal.screen(), REDRAW, "a text instead of tiles")
+    terminal.close()
+
+
+@pytest.mark.parametrize("term", ["xterm-ghostty", "no-such-terminal"])
+def test_a_terminal_of_a_type_that_the_machine_does_not_know_shows_the_tiles(started, term):
+    machine, _ = started
+    terminal = Terminal(machine, LAUNCHER, TERM=term)
+    shows_tiles(terminal)
     terminal.close()
 
 
