@@ -40,16 +40,10 @@ def test_stop_leaves_no_process_port_or_tmux(machine):
     assert not (machine.home / ".config").exists()  # where htop keeps its settings
 
 
-def test_stop_ends_in_ten_seconds_what_hangs_or_is_dead(machine):
-    tiles = started(machine).tiles()
-    os.kill(tiles["Producer B"].pid, signal.SIGKILL)
-    for title in set(TITLES) - {"Producer B"}:
-        os.kill(tiles[title].pid, signal.SIGSTOP)
-    begin = time.monotonic()
-    assert machine.launch("stop").returncode == 0
-    assert not machine.has_tiles()
+def test_stop_leaves_nothing_where_a_program_is_dead_already(machine):
+    os.kill(started(machine).tiles()["Producer B"].pid, signal.SIGKILL)
+    assert machine.launch("stop").stdout == "Stopped.\n"
     machine.wait_for_nothing(1)
-    assert time.monotonic() - begin < 10
 
 
 # A program that does not end at SIGTERM: it notes when that came, and then the time until it ends.
@@ -64,7 +58,7 @@ while True:
 """
 
 
-def test_each_part_has_the_seconds_to_end_that_it_was_promised(small):
+def test_what_hangs_has_the_seconds_that_it_was_promised_and_is_ended_within_ten(small):
     """The deadlines count from the beginning of the stop, whatever the clock shows then."""
     promised = {"Producer A": 5, "Producer B": 5, "Consumer C": 5, "Kafka": 7, "ZooKeeper": 8}
     small.launch()
@@ -77,6 +71,7 @@ def test_each_part_has_the_seconds_to_end_that_it_was_promised(small):
         times = small.home / title
         eventually(lambda t=times: t.exists() and t.read_text(), STARTUP, "the program in", title)
     assert small.launch("stop").stdout == "Stopped.\n"
+    small.wait_for_nothing(1)
     noted = {title: terminated(small.home / title) for title in promised}
     begin = min(times[0] for times in noted.values())
     had = {title: times[-1] - begin for title, times in noted.items()}
