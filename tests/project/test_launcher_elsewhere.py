@@ -65,8 +65,8 @@ def test_nothing_that_a_person_has_set_reaches_the_tiles(small, new_machine, bro
 
 def everything_set(machine: Machine) -> list[str]:
     """All options, hooks and keys of the tiles' tmux server."""
-    shown = ("show-options -s", "show-options -g", "show-options -gw", "show-options -w")
-    shown += ("show-hooks -g", "show-hooks -gw", "show-hooks -w", "list-keys")
+    shown = ["show-options -s", "show-options -g", "show-options -gw", "show-options -w"]
+    shown += ["show-hooks -g", "show-hooks -gw", "show-hooks -w", "list-keys"]
     return [machine.tmux(*command.split()) for command in shown]
 
 
@@ -79,9 +79,9 @@ def test_own_tmux_and_its_options_stay_as_they_were(small):
     eventually(lambda: small.clients(PERSON) == 1, REDRAW, "a terminal in their own session")
 
     def theirs() -> list[str]:
-        shown = ("show-options -s", "show-options -g", "show-options -gw", "show-options")
-        shown += ("show-options -w", "show-hooks -g", "show-environment -g", "list-keys")
-        shown += ("list-panes -aF #{session_name}:#{pane_pid}:#{window_layout}",)
+        shown = ["show-options -s", "show-options -g", "show-options -gw", "show-options"]
+        shown += ["show-options -w", "show-hooks -g", "show-environment -g", "list-keys"]
+        shown += ["list-panes -aF #{session_name}:#{pane_pid}:#{window_layout}"]
         return [small.tmux(*command.split(), server=PERSON) for command in shown]
 
     before = theirs()

@@ -109,7 +109,8 @@ class Machine:
         tiles = {}
         for line in self.tmux("list-panes", "-t", "numbers:numbers", "-F", form).splitlines():
             pane, *numbers, title = line.split(",")
-            tiles[title] = Tile(pane, *map(int, numbers))
+            pid, dead, left, top, width, height = map(int, numbers)
+            tiles[title] = Tile(pane, pid, bool(dead), left, top, width, height)
         return tiles
 
     def text(self, title: str) -> str:
