@@ -129,6 +129,8 @@ class InFlight:
             deadline = time.monotonic() + (0 if error else LAST_WAIT)
             while self.pending and time.monotonic() < deadline:
                 self.print_acknowledged(POLL_INTERVAL)
+        except BrokenPipeError as gone:
+            error = gone
         finally:
             close(self.producer)
             self.summarize()

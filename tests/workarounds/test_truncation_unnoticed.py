@@ -1,0 +1,31 @@
+"""client/workarounds/truncation_unnoticed.py"""
+
+import os
+
+import pytest
+
+from tests.support.client import write
+from tests.workarounds.conftest import CONSUME
+
+pytestmark = [pytest.mark.full, pytest.mark.timeout(120)]
+
+
+def test_a_restarted_consumer_reads_on_where_kafka_has_lost_the_end_of_a_log(
+    pair, own_broker, topic
+):
+    broker = own_broker.start()
+    broker.create(topic)
+    write(broker.servers, topic, *range(100))
+    for one in pair(broker.servers, CONSUME):
+        one.said("A: 99")
+        assert one.stop() == 0
+    broker.kafka.kill()
+    directory = broker.data / "kafka" / f"{topic}-0"
+    log = directory / "00000000000000000000.log"
+    os.truncate(log, log.stat().st_size // 2)
+    for snapshot in directory.glob("*.snapshot"):
+        snapshot.unlink()
+    broker.start()
+    patient, forgetful = pair(broker.servers, CONSUME)
+    patient.said("Kafka has lost the end of its log, resuming at offset [1-9]", 30)
+    forgetful.said("offset out of range, resuming at the earliest", 30)
