@@ -49,7 +49,8 @@ class Reader(ConsumerRebalanceListener):
     """Polls, and commits what was processed; leaving the `with` block closes the consumer.
 
     A partition has a place once it is known where to read on: the offset after the last record
-    that was processed, or where it was begun.
+    that was processed, with its leader epoch, or where it was begun. By the epoch kafka-python
+    notices that Kafka has lost that record.
     """
 
     def __init__(self, consumer: KafkaConsumer) -> None:
@@ -58,12 +59,16 @@ class Reader(ConsumerRebalanceListener):
         self.joining = self.grouped  # without a group all partitions are ours
         self.places_known = True  # whether each partition that is assigned has a place
         self.topic_id = self.monitor.topic_id()
-        self.place: dict[TopicPartition, int] = {}
-        self.polled: dict[TopicPartition, int] = {}  # the places after what poll() returned last
+        self.place: dict[TopicPartition, OffsetAndMetadata] = {}
+        # The places after what poll() returned last.
+        self.polled: dict[TopicPartition, OffsetAndMetadata] = {}
         self.flowing: set[TopicPartition] = set()  # of which the last poll() returned records
         self.uncommitted: set[TopicPartition] = set()
-        # Partitions whose place counts, whatever is committed: Kafka has lost what was there.
-        self.rewound: set[TopicPartition] = set()
+        # Places that Kafka has lost: what the group has committed up to there does not count.
+        self.lost: dict[TopicPartition, OffsetAndMetadata] = {}
+        # Partitions of which kafka-python may still return, or say, what it fetched or found out
+        # before seek(): about another topic, another log, or a position without an epoch.
+        self.sought: set[TopicPartition] = set()
         self.stall = StallNotice(self.monitor)
         consumer.subscribe([TOPIC], listener=self)
 
@@ -107,7 +112,10 @@ class Reader(ConsumerRebalanceListener):
         self.notice_new_topic()
         if not self.places_known:  # these records may be others': find_places() goes back
             return []
-        self.polled = {one: records[-1].offset + 1 for one, records in batches.items()}
+        for partition in self.sought & batches.keys():
+            self.seek_again(partition)
+            del batches[partition]
+        self.polled = {one: place_after(records[-1]) for one, records in batches.items()}
         self.flowing = set(batches)
         return [record for records in batches.values() for record in records]
 
@@ -124,9 +132,7 @@ class Reader(ConsumerRebalanceListener):
         if not self.uncommitted or not self.places_known:  # another member may have read on
             return
         metadata = f"{TOPIC_ID}{self.topic_id}" if self.topic_id else ""
-        offsets = {
-            one: OffsetAndMetadata(self.place[one], metadata, -1) for one in self.uncommitted
-        }
+        offsets = {one: self.place[one]._replace(metadata=metadata) for one in self.uncommitted}
         try:
             self.consumer.commit(offsets, timeout_ms=500 if stop.is_set() else 2_000)
         except KafkaError as error:
@@ -134,7 +140,7 @@ class Reader(ConsumerRebalanceListener):
                 return
             raise
         self.uncommitted.clear()
-        self.rewound.clear()
+        self.lost.clear()
 
     def find_places(self) -> None:
         """Give each assigned partition a place: the later of the committed and our own, if any.
@@ -147,7 +153,7 @@ class Reader(ConsumerRebalanceListener):
         self.places_known = True  # unless a rebalance says otherwise meanwhile
         try:
             assigned = self.consumer.assignment()
-            for partition in (self.place.keys() | self.rewound) - assigned:
+            for partition in (self.place.keys() | self.lost.keys()) - assigned:
                 self.forget(partition)
             new = assigned - self.place.keys()
             for partition in assigned:
@@ -164,29 +170,35 @@ class Reader(ConsumerRebalanceListener):
         unsure = self.grouped and self.topic_id is None and partition not in self.uncommitted
         if committed is None and unsure:  # perhaps the place in a topic that was deleted
             own = None
-        place = own
-        if committed is not None and partition not in self.rewound:
-            place = max(committed, own or 0)
+        if committed and partition in self.lost and not is_later(committed, self.lost[partition]):
+            committed = None
+        place = committed if committed and (own is None or is_later(committed, own)) else own
         if place is None:
-            place = self.consumer.beginning_offsets([partition], timeout_ms=1_000)[partition]
-            own = place if partition in self.rewound else None
-            self.consumer.seek(partition, place)
-        elif own is None or not self.is_at(partition, place):
-            # Only if need be: after seek() kafka-python does not notice that a log was truncated.
-            self.consumer.seek(partition, place)
+            start = self.consumer.beginning_offsets([partition], timeout_ms=1_000)[partition]
+            place = OffsetAndMetadata(start, "", -1)
+            own = place if partition in self.lost else None
+        self.seek(partition, place)
+        self.sought.add(partition)
         self.place[partition] = place
         if self.grouped and own == place != committed:
             self.uncommitted.add(partition)
         else:
             self.uncommitted.discard(partition)
 
-    def is_at(self, partition: TopicPartition, place: int) -> bool:
-        """Whether kafka-python reads on at a place by itself."""
-        with suppress(errors.NoOffsetForPartitionError):  # of this one, or of another
-            return self.consumer.position(partition, timeout_ms=100) == place
-        return False
+    def seek(self, partition: TopicPartition, place: OffsetAndMetadata) -> None:
+        """Read on at a place; with its epoch, if kafka-python takes that."""
+        self.consumer.seek(partition, place.offset)
+        with suppress(ValueError):
+            self.consumer.seek(partition, place)
 
-    def committed(self, partition: TopicPartition) -> int | None:
+    def seek_again(self, partition: TopicPartition) -> None:
+        """Believe what kafka-python returns, or says, of a partition from now on."""
+        self.sought.remove(partition)
+        if partition in self.place:
+            with suppress(*UNASSIGNED):
+                self.seek(partition, self.place[partition])
+
+    def committed(self, partition: TopicPartition) -> OffsetAndMetadata | None:
         """The offset that the group has committed in this topic, if any."""
         if not self.grouped:
             return None
@@ -196,12 +208,12 @@ class Reader(ConsumerRebalanceListener):
         # Offsets that another program has committed count as they are.
         known = self.topic_id is not None and (found.metadata or "").startswith(TOPIC_ID)
         of_another = known and found.metadata != f"{TOPIC_ID}{self.topic_id}"
-        return None if of_another else found.offset
+        return None if of_another else found._replace(metadata="")
 
     def forget(self, partition: TopicPartition) -> None:
         """Drop what is known of a partition that is assigned to another member now."""
         self.place.pop(partition, None)
-        self.rewound.discard(partition)
+        self.lost.pop(partition, None)
         if partition in self.uncommitted:
             self.uncommitted.remove(partition)
             name = f"Partition {partition.partition}"
@@ -215,7 +227,7 @@ class Reader(ConsumerRebalanceListener):
             return
         if self.topic_id is not None:
             notify(f"Topic {NAME} was deleted and created again: reading the new one.")
-            for known in (self.place, self.polled, self.uncommitted, self.rewound):
+            for known in (self.place, self.polled, self.uncommitted, self.lost):
                 known.clear()
             self.places_known = False
         self.topic_id = present
@@ -226,25 +238,32 @@ class Reader(ConsumerRebalanceListener):
         Where Kafka has lost the end of a log: where it diverges from what was read. Out of range:
         at the earliest offset. After a rebalance find_places() decides first.
         """
+        found: dict[TopicPartition, OffsetAndMetadata | None] = {}
         if isinstance(error, errors.LogTruncationError):
-            for partition, divergent in error.divergent_offsets.items():
-                offset = divergent.offset if divergent else None
-                self.rewind(partition, offset, "Kafka has lost the end of its log")
-        elif self.places_known and isinstance(error, errors.OffsetOutOfRangeError):
-            for partition in error.args[0]:
-                self.rewind(partition, None, "offset out of range")
-        elif not self.grouped and self.topic_id is None:  # perhaps a topic that was created again
-            for partition in error.args[0]:
-                self.place.pop(partition, None)
-        self.places_known = False
+            found, why = error.divergent_offsets, "Kafka has lost the end of its log"
+        elif isinstance(error, errors.OffsetOutOfRangeError):
+            found, why = dict.fromkeys(error.args[0]), "offset out of range"
+        else:
+            self.places_known = False
+            if not self.grouped and self.topic_id is None:  # perhaps a topic was created again
+                for partition in error.args[0]:
+                    self.place.pop(partition, None)
+        places_known = self.places_known
+        for partition, divergent in found.items():
+            if partition in self.sought:
+                self.seek_again(partition)
+            elif places_known and is_before(divergent, self.place.get(partition)):
+                self.rewind(partition, divergent, why)
+                self.places_known = False
 
-    def rewind(self, partition: TopicPartition, offset: int | None, why: str) -> None:
-        """Resume a partition at an offset that is no later than its place, or at the earliest."""
-        own = self.place.pop(partition, None)
-        if offset is not None:
-            self.place[partition] = offset if own is None else min(offset, own)
-        self.rewound.add(partition)
-        where = "at the earliest" if offset is None else f"at offset {self.place[partition]}"
+    def rewind(
+        self, partition: TopicPartition, divergent: OffsetAndMetadata | None, why: str
+    ) -> None:
+        """Resume a partition where Kafka's log diverges from what was read, or at the earliest."""
+        self.lost[partition] = self.place.pop(partition)
+        if divergent:
+            self.place[partition] = divergent
+        where = f"at offset {divergent.offset}" if divergent else "at the earliest"
         notify(f"Partition {partition.partition}: {why}, resuming {where}.")
 
     def announce(self, assigned: set[TopicPartition], new: set[TopicPartition]) -> None:
@@ -255,7 +274,8 @@ class Reader(ConsumerRebalanceListener):
             notify(f"Reading {len(new)} partitions.")
         else:
             for one in sorted(new):
-                notify(f"Reading partition {one.partition} from offset {self.place[one]}.")
+                offset = self.place[one].offset
+                notify(f"Reading partition {one.partition} from offset {offset}.")
 
     def awaiting(self) -> tuple[str, ...]:
         """What keeps the consumer from polling for records, with the likely reason; often none."""
@@ -271,7 +291,7 @@ class Reader(ConsumerRebalanceListener):
         for partition in self.consumer.assignment() - self.flowing:
             with suppress(*UNASSIGNED):
                 end = self.consumer.highwater(partition) or 0
-                if end > self.place.get(partition, 0):
+                if partition in self.place and end > self.place[partition].offset:
                     # Beyond the place there may be no numbers, but the marks of transactions.
                     position = self.consumer.position(partition, timeout_ms=100)
                     if position is not None and end > position:
@@ -299,3 +319,22 @@ class Reader(ConsumerRebalanceListener):
         self.close()
         if self.uncommitted:
             raise SystemExit("The last numbers could not be committed and will be redelivered.")
+
+
+def place_after(record: ConsumerRecord) -> OffsetAndMetadata:
+    """Where to read on after a record."""
+    return OffsetAndMetadata(record.offset + 1, "", record.leader_epoch)
+
+
+def is_before(divergent: OffsetAndMetadata | None, place: OffsetAndMetadata | None) -> bool:
+    """Whether a log may diverge before a place; if not, another position was meant."""
+    if divergent is None or place is None:
+        return place is not None
+    return divergent.offset < place.offset and divergent.leader_epoch <= place.leader_epoch
+
+
+def is_later(one: OffsetAndMetadata, other: OffsetAndMetadata) -> bool:
+    """Whether one place is after another: in a later leader epoch, or else at a later offset."""
+    if -1 in (one.leader_epoch, other.leader_epoch):  # not known
+        return one.offset > other.offset
+    return (one.leader_epoch, one.offset) > (other.leader_epoch, other.offset)
