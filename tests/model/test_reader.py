@@ -127,19 +127,19 @@ class ForgetsLeaderEpoch(Reader):
         self.consumer.seek(partition, place.offset)
 
 
-class ReturnsFetchedOfDeletedTopic(Reader):
-    """Returns records of a deleted topic as those of the new one."""
+class ReturnsWhatWasFetchedBefore(Reader):
+    """Returns what was fetched before seek(), even if it was of a deleted topic."""
 
-    def notice_new_topic(self):
-        super().notice_new_topic()
-        self.doubtful.clear()
+    def find_place(self, partition):
+        super().find_place(partition)
+        self.sought.discard(partition)
 
 
 class TrustsLateErrors(Reader):
     """Takes an error that kafka-python found before a seek() for one of the new place."""
 
     def recover(self, error):
-        self.doubtful.clear()
+        self.sought.clear()
         super().recover(error)
 
 
