@@ -11,6 +11,7 @@ set -euo pipefail
 # The tiles have a tmux server of their own: nobody's ~/.tmux.conf is read, nobody's tmux changed.
 SERVER=(-L numbers)
 # Its process id, user and socket, for whom "-L numbers" does not lead there.
+[[ ${BROKER_DATA:-/} == /* ]] || export BROKER_DATA=$PWD/$BROKER_DATA
 STATE=${BROKER_DATA:-.kafka/data}/tmux
 
 main() {
@@ -61,8 +62,7 @@ configuration() {
   local resized="##{?window_zoomed_flag,,##{&&:##{!=:##{@size},$size},##{==:##{window_panes},#{window_panes}}}}"
   cat <<END
 set-option -g @project "\$NUMBERS_PROJECT"
-set-option -g mouse on
-set-option -g status-interval 1
+set-option -g mouse on ; set-option -g status-interval 1
 set-option -g status-right "#{?$nested,#{prefix} #{prefix}: tiles#, #{prefix}: tmux around them,#{prefix} d leaves#, all keeps running}"
 set-option -g remain-on-exit on
 set-option -gq remain-on-exit-format "$restart starts it again#{?pane_dead_status, (it ended with status #{pane_dead_status}),}"
