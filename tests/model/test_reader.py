@@ -136,10 +136,14 @@ class ReturnsWhatWasFetchedBefore(Reader):
 
 
 class TrustsLateErrors(Reader):
-    """Takes an error that kafka-python found before a seek() for one of the new place."""
+    """Takes what kafka-python found out about an earlier position for one about the place."""
 
     def recover(self, error):
-        self.sought.clear()
+        for partition, divergent in getattr(error, "divergent_offsets", {}).items():
+            if partition in self.place:
+                self.rewind(partition, divergent, "")
+                self.places_known = False
+                return
         super().recover(error)
 
 
