@@ -16,6 +16,7 @@ from contextlib import suppress
 #   join   lose everything on a connection from a consumer's request to join its group on
 #   commit reset the connection where a consumer commits
 #   hold   delay everything until the mode changes, as when a cable is plugged in again
+#   old    reset a connection on which a client asks for the API versions in a version newer than 2
 #   reset  forward a few messages, then half of one, then reset the connection
 #   delay  forward everything about half a second late
 #   late   forward each answer of the server 100 ms late
@@ -29,6 +30,7 @@ from contextlib import suppress
 # The API key of these requests: InitProducerId, JoinGroup, OffsetCommit. It follows the length.
 REQUESTS = {"first": b"\x00\x16", "join": b"\x00\x0b", "commit": b"\x00\x08"}
 
+API_VERSIONS = b"\x00\x12"
 BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -120,6 +122,8 @@ class Link:
                     self.dead = True
                     if self.proxy.mode == "commit":
                         self.close(reset=True)
+                if self.proxy.mode == "old" and data[4:6] == API_VERSIONS and data[7] > 2:
+                    self.close(reset=True)
                 named = 0
                 if self.proxy.mode == "rename":
                     data, named = self.proxy.named.subn(b"\0\0\x03\xe7\\1", data)
