@@ -93,10 +93,11 @@ def connect_kafka_consumer() -> Reader:
         return KafkaConsumer(
             enable_auto_commit=False,  # an offset is committed after its number was printed
             auto_offset_reset="none",  # the reader decides where to resume
-            **CONSUMER_OPTIONS | settings | {"group_id": group},
+            **settings,
         )
 
-    reader = Reader(connect(KafkaConsumer, new, KafkaConsumer.partitions_for_topic))
+    defaults = CONSUMER_OPTIONS | {"group_id": group}
+    reader = Reader(connect(KafkaConsumer, new, KafkaConsumer.partitions_for_topic, defaults))
     name = f'as group "{group}"' if group else "without a group: everything, every time"
     notify(f'Reading topic "{TOPIC}" {name}.')
     return reader

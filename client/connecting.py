@@ -2,8 +2,9 @@
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -15,6 +16,7 @@ from client.messages import NAME, describe, is_transient, notify
 from client.monitor import ConnectionMonitor, start_monitoring, stop_monitoring
 from client.settings import TOPIC, read_settings
 from client.stopping import stop
+from client.values import check_together
 
 # Seconds after which whoever waits looks at `stop` again.
 POLL_INTERVAL = 0.2
@@ -28,21 +30,28 @@ NOT_CREATABLE_YET = (errors.InvalidReplicationFactorError, errors.UnknownError, 
 COMMON = {"reconnect_backoff_max_ms": 250, "request_timeout_ms": 6_000}
 COMMON |= {"metadata_max_age_ms": 5_000}
 
+NOTHING: Mapping[str, object] = MappingProxyType({})
+
 Client = TypeVar("Client", KafkaProducer, KafkaConsumer)
 
 monitors: WeakKeyDictionary[KafkaProducer | KafkaConsumer, ConnectionMonitor] = WeakKeyDictionary()
 
 
 def connect(
-    client: type[Client], new: Callable[..., Client], partitions: Callable[[Client, str], set]
+    client: type[Client],
+    new: Callable[..., Client],
+    partitions: Callable[[Client, str], set],
+    defaults: Mapping[str, object] = NOTHING,
 ) -> Client:
     """A connected client of a kafka-python class that knows the partitions of the topic.
 
     `new` makes one with the options that it is given, `partitions` is the method of the class that
-    asks for them. Waits for a broker and the topic. Raises KeyboardInterrupt if `stop` is set
-    meanwhile, and SystemExit where retrying cannot help.
+    asks for them; `defaults` are options of the class that settings may change. Waits for a broker
+    and the topic. Raises KeyboardInterrupt if `stop` is set meanwhile, and SystemExit where
+    retrying cannot help.
     """
-    options = COMMON | read_settings() | {"bootstrap_timeout_ms": None}
+    options = COMMON | dict(defaults) | read_settings() | {"bootstrap_timeout_ms": None}
+    check_together(client.DEFAULT_CONFIG | options)
     if not workarounds.apply():
         notify(f"kafka-python is {kafka.__version__}: {workarounds.ONLY_FOR}.")
     monitor, given_up = start_monitoring(), threading.Event()

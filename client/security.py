@@ -1,9 +1,18 @@
-"""TLS and login: which settings go together, and the files that they name."""
+"""TLS and login: which settings go together, and the files and packages that they need."""
 
+import os
 import ssl
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+
+from kafka.net.sasl import get_sasl_mechanism, register_sasl_mechanism
+from kafka.net.sasl.abc import SaslMechanism
+
+# Mechanisms that need a package besides kafka-python.
+PACKAGES = {"AWS_MSK_IAM": "botocore", "GSSAPI": "gssapi"}
 
 
 def variable(option: str) -> str:
@@ -14,24 +23,92 @@ def variable(option: str) -> str:
 def read_secret(name: str, file: str) -> str:
     """The content of a file without the newline at its end; SystemExit if it cannot be read."""
     try:
-        return Path(file).read_text().rstrip("\r\n")
-    except (OSError, ValueError) as error:
-        sys.exit(f"{name}: the file cannot be read: {getattr(error, 'strerror', error)}.")
+        return Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeError) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeError) else error.strerror
+        sys.exit(f"{name}: the file cannot be read: {reason}.")
+
+
+def reread_password(options: dict, name: str, file: str) -> None:
+    """Let each login with these options read its password's file again: it may be rotated."""
+    mechanism = options["sasl_mechanism"]
+    original = get_sasl_mechanism(mechanism)
+    login = ("sasl_plain_username", "sasl_plain_password")
+
+    def log_in(**config: object) -> SaslMechanism:
+        if all(
+            config[option] == options.get(option) for option in login
+        ):  # no other client's login
+            with suppress(SystemExit):  # no file just now: once more with the former password
+                config["sasl_plain_password"] = read_secret(name, file)
+        return original(**config)
+
+    register_sasl_mechanism(mechanism, log_in, overwrite=True)
+
+
+def take_protocol(options: dict, named: set[str]) -> None:
+    """Use the protocol that the brokers' addresses name; SystemExit if there are two."""
+    if named and "security_protocol" in options:
+        named = named | {options["security_protocol"]}
+    if len(named) > 1:
+        different = " and ".join(sorted(named))
+        sys.exit(f"KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL differ: {different}.")
+    for protocol in named:
+        options["security_protocol"] = protocol
 
 
 def check_security(options: dict) -> None:
-    """Refuse settings of TLS and login that do not go together."""
+    """Refuse settings of TLS and login that do not go together, or lack what a login needs."""
     protocol = options.get("security_protocol", "PLAINTEXT")
     for layer, others in (("SASL", "SASL_PLAINTEXT or SASL_SSL"), ("SSL", "SSL or SASL_SSL")):
         idle = [variable(option) for option in options if option.startswith(f"{layer.lower()}_")]
         if idle and layer not in protocol.split("_"):
             sys.exit(f"{idle[0]} needs {others} as KAFKA_SECURITY_PROTOCOL, not {protocol}.")
     needed = ["sasl_mechanism"] if "SASL" in protocol else []
-    if options.get("sasl_mechanism", "").startswith(("PLAIN", "SCRAM")):
+    mechanism = options.get("sasl_mechanism", "")
+    if mechanism.startswith(("PLAIN", "SCRAM")):
         needed += ["sasl_plain_username", "sasl_plain_password"]
     for option in needed:
         if not options.get(option):
-            sys.exit(f"{variable(option)} is missing: KAFKA_SECURITY_PROTOCOL asks for a login.")
+            sys.exit(f"{variable(option)} is missing: {protocol} asks for a login.")
+    if mechanism == "AWS_MSK_IAM" and protocol != "SASL_SSL":
+        sys.exit(f"KAFKA_SECURITY_PROTOCOL is {protocol}: AWS_MSK_IAM needs SASL_SSL.")
+    if mechanism in PACKAGES:
+        check_package(mechanism)
+    if mechanism == "AWS_MSK_IAM":
+        check_aws()
+
+
+def check_package(mechanism: str) -> None:
+    """Refuse a mechanism whose package cannot be imported."""
+    try:
+        import_module(PACKAGES[mechanism])
+    except (ImportError, OSError) as error:  # OSError: a library of the system is missing
+        install = f"{sys.executable} -m pip install {PACKAGES[mechanism]}"
+        sys.exit(f"KAFKA_SASL_MECHANISM={mechanism} needs a package ({error}): {install}")
+
+
+def check_aws() -> None:
+    """Refuse a login by AWS_MSK_IAM without credentials or a region; AWS_REGION names one, too."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.session import Session
+
+    if region := os.environ.get("AWS_REGION"):  # botocore reads only the other variable
+        os.environ.setdefault("AWS_DEFAULT_REGION", region)
+    try:
+        session = Session()
+        credentials, region = session.get_credentials(), session.get_config_variable("region")
+        if credentials:
+            credentials.get_frozen_credentials()  # which have expired, perhaps
+    except (BotoCoreError, ClientError) as error:
+        sys.exit(f"AWS_MSK_IAM: {error}")
+    if not credentials:
+        sys.exit(
+            "AWS_MSK_IAM finds no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and"
+            " AWS_SECRET_ACCESS_KEY."
+        )
+    if not region:
+        sys.exit("AWS_MSK_IAM finds no AWS region: set AWS_REGION.")
 
 
 def tls_context(options: dict) -> ssl.SSLContext:

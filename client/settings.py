@@ -7,8 +7,15 @@ from difflib import get_close_matches
 
 from kafka import KafkaConsumer, KafkaProducer
 
-from client.security import check_security, read_secret, tls_context, variable
-from client.values import to_value
+from client.security import (
+    check_security,
+    read_secret,
+    reread_password,
+    take_protocol,
+    tls_context,
+    variable,
+)
+from client.values import check_text, protocols_in, to_value
 
 TOPIC = os.environ.get("KAFKA_TOPIC") or "numbers"
 
@@ -19,7 +26,7 @@ REFUSED = {
     "acks|enable_idempotence|retries|delivery_timeout_ms|transactional_id|auto_offset_reset"
     "|max_in_flight_requests_per_connection|enable_auto_commit": "the delivery guarantee depends"
     " on it: no number is lost or doubled",
-    "max_block_ms|bootstrap_timeout_ms|consumer_timeout_ms": "the scripts wait in their own way",
+    "max_block_ms|bootstrap_timeout_ms|consumer_timeout_ms": "the scripts set their own timeouts",
     "api_version": "the brokers are asked for it",
     "allow_auto_create_topics|ssl_ciphers": "kafka-python 3.0.12 ignores it",
     ".*serializer|ssl_context|sasl_oauth_token_provider": "it is not a plain value",
@@ -55,7 +62,11 @@ def read_settings() -> dict[str, object]:
             option, text = option.removesuffix("_file"), read_secret(name, text)
         if is_option(name, option):
             options[option] = to_value(name, option, OPTIONS[option], text)
+    check_text("KAFKA_TOPIC", TOPIC)
+    take_protocol(options, protocols_in(os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")))
     check_security(options)
+    if file := os.environ.get("KAFKA_SASL_PLAIN_PASSWORD_FILE"):
+        reread_password(options, "KAFKA_SASL_PLAIN_PASSWORD_FILE", file)
     if str(options.get("security_protocol", "")).endswith("SSL"):
         options["ssl_context"] = tls_context(options)
     return options

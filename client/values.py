@@ -2,6 +2,7 @@
 
 import re
 import sys
+from itertools import pairwise
 
 # The words that options may have, in any case: other clients write some in lower case.
 # kafka-python 3.0.12 treats any other security protocol as plaintext.
@@ -12,6 +13,7 @@ CHOICES = {
     "compression_type": ("none", "gzip", "snappy", "lz4", "zstd"),
     "client_dns_lookup": ("use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"),
 }
+PROTOCOL = re.compile(rf"^\s*({'|'.join(CHOICES['security_protocol'])})://", re.I)
 SWITCHES = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
 # The smallest number with which an option works, where that is not 0, and the largest. Numbers that
@@ -26,11 +28,37 @@ MOST = 2**31 - 1
 UNLIMITED = {"connections_max_idle_ms": MOST, "receive_buffer_bytes": None}
 UNLIMITED |= {"send_buffer_bytes": None}
 
+# Options of which each must be less than the next: kafka-python refuses anything else.
+ASCENDING = (
+    ("fetch_max_wait_ms", "request_timeout_ms", "connections_max_idle_ms"),
+    ("heartbeat_interval_ms", "session_timeout_ms"),
+)
+
+# The form that a text must have, and how to say it. A proxy's may hold a password.
+PROXY = (
+    re.compile(r"(http|socks5h?)://([^@/\s]*@)?([^:/@\[\]\s]+|\[[0-9a-f:.]+\]):[0-9]{1,5}/?", re.I),
+    "http://host:port, socks5://host:port or socks5h://host:port",
+)
+FORMS = {
+    "proxy_url": PROXY,
+    "socks5_proxy": PROXY,
+    "group_instance_id": (
+        re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,249}"),
+        "at most 249 of the characters A-Z, a-z, 0-9, dot, underscore and hyphen",
+    ),
+}
+
+# Names of files may be any bytes; every other text goes to the broker.
+FILES = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile")
+LONGEST = 2**15 - 1  # bytes, in Kafka's protocol
+
 SERVER = re.compile(r"([^:/,\[\]\s]+|\[[0-9a-fA-F:.]+\])(?::([0-9]{1,5}))?")
 
 
 def to_value(name: str, option: str, default: object, text: str) -> object:
     """A setting as a value of the type that its option has; SystemExit where it is none."""
+    if option not in FILES:
+        check_text(name, text)
     if option in CHOICES or isinstance(default, bool):
         return to_choice(name, option, text.strip())
     if isinstance(default, (int, float)) or option.endswith("_buffer_bytes"):
@@ -39,7 +67,30 @@ def to_value(name: str, option: str, default: object, text: str) -> object:
         return to_servers(name, text)
     if default is not None and not isinstance(default, str):
         sys.exit(f"{name} cannot be set here: it is not a plain value.")
+    if option in FORMS and not FORMS[option][0].fullmatch(text):
+        sys.exit(f"{name} must be {FORMS[option][1]}.")
     return text
+
+
+def check_text(name: str, text: str) -> None:
+    """Refuse a text that Kafka's protocol cannot carry."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        sys.exit(f"{name} is not UTF-8.")
+    if size > LONGEST:
+        sys.exit(f"{name} has {size} bytes: it must have at most {LONGEST}.")
+
+
+def check_together(options: dict[str, object]) -> None:
+    """Refuse values of a client's options that exclude each other."""
+    for names in ASCENDING:
+        for lower, upper in pairwise(name for name in names if name in options):
+            if options[lower] >= options[upper]:
+                less, more = (f"KAFKA_{name.upper()} ({options[name]})" for name in (lower, upper))
+                sys.exit(f"{less} must be less than {more}.")
+    if options.get("group_instance_id") and not options.get("group_id", True):
+        sys.exit("KAFKA_GROUP_INSTANCE_ID needs a group: KAFKA_GROUP_ID is empty.")
 
 
 def to_choice(name: str, option: str, text: str) -> str | bool | None:
@@ -62,9 +113,16 @@ def to_number(name: str, option: str, text: str) -> int | None:
     return int(text)
 
 
+def protocols_in(text: str) -> set[str]:
+    """The protocols that addresses of brokers begin with, as in `SASL_SSL://host:port`."""
+    found = (PROTOCOL.match(address) for address in text.split(","))
+    return {match[1].upper() for match in found if match}
+
+
 def to_servers(name: str, text: str) -> str:
-    """Addresses of brokers, `host:port` each."""
-    addresses = [word.strip() for word in text.split(",") if word.strip()]
+    """Addresses of brokers, `host:port` each, without a protocol in front of them."""
+    words = (PROTOCOL.sub("", word, 1).strip() for word in text.split(","))
+    addresses = [word for word in words if word]
     for address in addresses or [text]:
         server = SERVER.fullmatch(address)
         try:

@@ -288,8 +288,10 @@ def test_each_login_of_a_managed_service_is_one_that_the_settings_take(add):
     }
     assert "AWS_MSK_IAM" in mechanisms
     user = {"KAFKA_SASL_PLAIN_USERNAME": "$ConnectionString", "KAFKA_SASL_PLAIN_PASSWORD": "x"}
+    aws = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "eu-west-3"}
     for mechanism in mechanisms - {"SSL"}:
-        env = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": mechanism} | user
+        env = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": mechanism}
+        env |= aws if mechanism == "AWS_MSK_IAM" else user
         waiting = add(script("producer_a.py", "localhost:1", "numbers", **env))
         waiting.said("connection refused", BACK)
 

@@ -1,15 +1,16 @@
-"""Settings from the environment: every kind of listener, and one sentence for each mistake."""
+"""Settings from the environment: every kind of listener, and one sentence for each refusal."""
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import Callable
 
 import pytest
 
-from tests.support.process import Running, eventually, script
-from tests.support.secured import SECRETS, SecuredBroker
+from tests.support.account import account
+from tests.support.client import create_logins
+from tests.support.process import Running, eventually, hold, script
+from tests.support.secured import SECRETS, SESSION
 from tests.support.trio import SCRIPTS
 
 pytestmark = pytest.mark.timeout(150)  # with the start of the broker
@@ -69,6 +70,30 @@ def test_numbers_go_from_a_and_b_to_c_by_settings_alone_with(login, secured, sta
     for one in (a, b, c):
         assert one.stop(seconds=6) == 0
     assert not c.find(r"lost|Waiting for Kafka at .*\((?!no answer)"), c  # a busy machine is slow
+
+
+def test_a_password_that_was_rotated_under_a_running_script_is_read_again(
+    secured, start, topic, tmp_path
+):
+    file = tmp_path / "password"
+    file.write_text(SECRETS["alice"] + "\n")
+    create_logins(secured.admin, {"carol": SECRETS["alice"]})
+    login = {"SASL_MECHANISM": "SCRAM-SHA-512", "SASL_PLAIN_USERNAME": "carol"}
+    login |= {"SASL_PLAIN_PASSWORD": None, "SASL_PLAIN_PASSWORD_FILE": file}
+    env = secured.access("BRIEF", **login)
+    a, c = start("producer_a.py", env), start("consumer_c.py", env)
+    c.said("A: 0", 25)
+    hold(3 * SESSION)  # logged in again by the same password, several times
+    assert not a.find("lost") and not c.find("lost"), (a, c)
+    create_logins(secured.admin, {"carol": SECRETS["bob"]})
+    for one in (a, c):
+        one.said("Connection to .* lost: authentication failed", 2 * SESSION)
+    file.write_text(SECRETS["bob"] + "\n")
+    for one in (a, c):
+        one.said("Connection to .* is back", 10)
+    assert a.stop(seconds=6) == 0
+    account([a], [c], secured.servers, topic, twice_allowed=2)
+    assert c.stop(seconds=6) == 0
 
 
 FINAL = {
@@ -183,93 +208,6 @@ def test_where_waiting_may_help_one_sentence_names_the_cause_and_it_waits(case, 
     env, pattern = HOPEFUL[case]
     name = SCRIPTS[list(HOPEFUL).index(case) % 3]
     waits(start(name, env(secured)), pattern)
-
-
-# Settings, and what the sentence must contain; nothing may connect to the listener.
-REFUSED = {
-    "protocol misspelt": ({"SECURITY_PROTOCOL": "SSLSASL"}, "SECURITY_PROTOCOL.*SASL_SSL"),
-    "login without mechanism": ({"SECURITY_PROTOCOL": "SASL_SSL"}, "SASL_MECHANISM"),
-    "login without name": (
-        {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "PLAIN"},
-        "SASL_PLAIN_USERNAME",
-    ),
-    "password without login": ({"SASL_PLAIN_PASSWORD": SECRETS["wrong"]}, "SECURITY_PROTOCOL"),
-    "authority without TLS": ({"SSL_CAFILE": "{authority}"}, "SECURITY_PROTOCOL"),
-    "option that is close to one": (
-        {"BOOTSTRAP_SERVER": "x"},
-        r".* mean KAFKA_BOOTSTRAP_SERVERS\?",
-    ),
-    "topic that is close": ({"TOPICS": "x"}, r".* mean KAFKA_TOPIC\?"),
-    "user as librdkafka calls it": ({"SASL_USERNAME": "x"}, r".* mean KAFKA_SASL_PLAIN_USERNAME\?"),
-    "password as librdkafka calls it": (
-        {"SASL_PASSWORD": SECRETS["wrong"]},
-        r".* mean KAFKA_SASL_PLAIN_PASSWORD\?",
-    ),
-    "TLS that is no setting": ({"SSL_TRUSTSTORE_TYPE": "JKS"}, "SSL_TRUSTSTORE_TYPE is no setting"),
-    "word for a number": ({"FETCH_MAX_WAIT_MS": "long"}, "FETCH_MAX_WAIT_MS.*number"),
-    "word for a switch": ({"CHECK_CRCS": "perhaps"}, "CHECK_CRCS.*true"),
-    "unknown compression": ({"COMPRESSION_TYPE": "rar"}, "COMPRESSION_TYPE.*zstd"),
-    "fraction for a number": ({"LINGER_MS": "0.5"}, "LINGER_MS.*whole number"),
-    "number that is too small": ({"MAX_POLL_RECORDS": "0"}, "MAX_POLL_RECORDS.*from 1 "),
-    "linger that would outlast the end": ({"LINGER_MS": "5000"}, "LINGER_MS.*to 1000"),
-    "number that is too large": ({"BATCH_SIZE": "2147483648"}, "BATCH_SIZE.*to 2147483647"),
-    "host with an empty part": ({"BOOTSTRAP_SERVERS": "a..b:9092"}, "BOOTSTRAP_SERVERS"),
-    "port that does not exist": ({"BOOTSTRAP_SERVERS": "a:1,b:99999"}, "BOOTSTRAP_SERVERS"),
-    "no server": ({"BOOTSTRAP_SERVERS": ","}, "BOOTSTRAP_SERVERS"),
-    "servers as librdkafka calls them": (
-        {"METADATA_BROKER_LIST": "x"},
-        r".* mean KAFKA_BOOTSTRAP_SERVERS\?",
-    ),
-    "TLS without verification": (
-        {"ENABLE_SSL_CERTIFICATE_VERIFICATION": "false"},
-        "ENABLE_SSL_CERTIFICATE_VERIFICATION is no setting",
-    ),
-    "word for a port": ({"BOOTSTRAP_SERVERS": "localhost:kafka"}, "BOOTSTRAP_SERVERS"),
-    "address of a web page": ({"BOOTSTRAP_SERVERS": "http://localhost:1"}, "BOOTSTRAP_SERVERS"),
-    "acks": ({"ACKS": "1"}, "ACKS.*delivery guarantee"),
-    "idempotence": ({"ENABLE_IDEMPOTENCE": "false"}, "ENABLE_IDEMPOTENCE.*delivery guarantee"),
-    "auto-commit": ({"ENABLE_AUTO_COMMIT": "true"}, "ENABLE_AUTO_COMMIT"),
-    "delivery time": ({"DELIVERY_TIMEOUT_MS": "1000"}, "DELIVERY_TIMEOUT_MS.*delivery guarantee"),
-    "Python object": ({"VALUE_DESERIALIZER": "int"}, "VALUE_DESERIALIZER"),
-    "authority that is no file": (
-        {"SECURITY_PROTOCOL": "SSL", "SSL_CAFILE": "/no/such/file"},
-        "SSL_CAFILE.*No such file",
-    ),
-    "authority that is no certificate": (
-        {"SECURITY_PROTOCOL": "SSL", "SSL_CAFILE": "{rubbish}"},
-        "SSL_CAFILE",
-    ),
-    "certificate without its password": (
-        {"SECURITY_PROTOCOL": "SSL", "SSL_CERTFILE": "{client}"},
-        "SSL_CERTFILE",
-    ),
-    "certificate with a wrong password": (
-        {"SECURITY_PROTOCOL": "SSL", "SSL_CERTFILE": "{client}", "SSL_PASSWORD": SECRETS["wrong"]},
-        "SSL_(CERTFILE|PASSWORD)",
-    ),
-    "password file that is none": (
-        {"SASL_PLAIN_PASSWORD_FILE": SECRETS["wrong"]},
-        "SASL_PLAIN_PASSWORD_FILE",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_a_wrong_setting_is_named_before_anything_is_connected(case, secured, start):
-    settings, pattern = REFUSED[case]
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        env = {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{server.getsockname()[1]}"}
-        env |= {f"KAFKA_{k}": v.format(**vars_of(secured)) for k, v in settings.items()}
-        name = SCRIPTS[list(REFUSED).index(case) % 3]
-        ends(start(name, env), f"KAFKA_{pattern}")
-        server.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            server.accept()
-
-
-def vars_of(secured: SecuredBroker) -> dict[str, object]:
-    """The files that settings may name."""
-    return vars(secured) | {"authority": secured.authority.file}
 
 
 def test_variables_of_other_programs_do_no_harm(secured, start):

@@ -13,7 +13,8 @@ from tests.support.servers import Broker
 
 SECRETS = {"alice": "alices-secret", "bob": "bobs-secret", "key": "keys-secret", "wrong": "hunter2"}
 
-# The listeners and their protocols. Some present another certificate, or advertise another address.
+# The listeners and their protocols. Some present another certificate, or advertise another address;
+# at BRIEF a login is valid for SESSION seconds.
 LISTENERS = {
     "OPEN": "PLAINTEXT",
     "LOGIN": "SASL_PLAINTEXT",
@@ -25,7 +26,9 @@ LISTENERS = {
     "UNKNOWN": "PLAINTEXT",
     "CLOSED": "PLAINTEXT",
     "SILENT": "PLAINTEXT",
+    "BRIEF": "SASL_PLAINTEXT",
 }
+SESSION = 4
 LOGIN_MODULE = "org.apache.kafka.common.security.{} required"
 
 
@@ -72,12 +75,13 @@ class SecuredBroker(Broker):
         yield "inter.broker.listener.name", "OPEN"
         yield "num.network.threads", 1
         yield "sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-512"
-        for name in ("login", "both"):
+        for name in ("login", "both", "brief"):
             plain = LOGIN_MODULE.format("plain.PlainLoginModule")
             scram = LOGIN_MODULE.format("scram.ScramLoginModule")
             start = f"listener.name.{name}"
             yield f"{start}.plain.sasl.jaas.config", f'{plain} user_alice="{SECRETS["alice"]}";'
             yield f"{start}.scram-sha-512.sasl.jaas.config", f"{scram};"
+        yield f"{start}.scram-sha-512.connections.max.reauth.ms", SESSION * 1000
         good = self.authority.issue("good", "localhost", "127.0.0.1")
         files = dict.fromkeys(("tls", "mutual", "both"), good)
         files["expired"] = self.authority.issue("expired", "localhost", days=-1)

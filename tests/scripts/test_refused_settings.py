@@ -1,0 +1,233 @@
+"""Settings that are refused: one sentence names the variable before anything is connected."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support.process import Running, script
+from tests.support.secured import SECRETS, SecuredBroker
+from tests.support.trio import SCRIPTS
+
+SOON = 4
+
+# Settings, and what the sentence must contain; nothing may connect to the listener.
+REFUSED = {
+    "protocol misspelt": ({"SECURITY_PROTOCOL": "SSLSASL"}, "SECURITY_PROTOCOL.*SASL_SSL"),
+    "login without mechanism": ({"SECURITY_PROTOCOL": "SASL_SSL"}, "SASL_MECHANISM"),
+    "login without name": (
+        {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "PLAIN"},
+        "SASL_PLAIN_USERNAME",
+    ),
+    "password without login": ({"SASL_PLAIN_PASSWORD": SECRETS["wrong"]}, "SECURITY_PROTOCOL"),
+    "authority without TLS": ({"SSL_CAFILE": "{authority}"}, "SECURITY_PROTOCOL"),
+    "option that is close to one": (
+        {"BOOTSTRAP_SERVER": "x"},
+        r".* mean KAFKA_BOOTSTRAP_SERVERS\?",
+    ),
+    "topic that is close": ({"TOPICS": "x"}, r".* mean KAFKA_TOPIC\?"),
+    "user as librdkafka calls it": ({"SASL_USERNAME": "x"}, r".* mean KAFKA_SASL_PLAIN_USERNAME\?"),
+    "password as librdkafka calls it": (
+        {"SASL_PASSWORD": SECRETS["wrong"]},
+        r".* mean KAFKA_SASL_PLAIN_PASSWORD\?",
+    ),
+    "TLS that is no setting": ({"SSL_TRUSTSTORE_TYPE": "JKS"}, "SSL_TRUSTSTORE_TYPE is no setting"),
+    "word for a number": ({"FETCH_MAX_WAIT_MS": "long"}, "FETCH_MAX_WAIT_MS.*number"),
+    "word for a switch": ({"CHECK_CRCS": "perhaps"}, "CHECK_CRCS.*true"),
+    "unknown compression": ({"COMPRESSION_TYPE": "rar"}, "COMPRESSION_TYPE.*zstd"),
+    "fraction for a number": ({"LINGER_MS": "0.5"}, "LINGER_MS.*whole number"),
+    "number that is too small": ({"MAX_POLL_RECORDS": "0"}, "MAX_POLL_RECORDS.*from 1 "),
+    "linger that would outlast the end": ({"LINGER_MS": "5000"}, "LINGER_MS.*to 1000"),
+    "number that is too large": ({"BATCH_SIZE": "2147483648"}, "BATCH_SIZE.*to 2147483647"),
+    "host with an empty part": ({"BOOTSTRAP_SERVERS": "a..b:9092"}, "BOOTSTRAP_SERVERS"),
+    "port that does not exist": ({"BOOTSTRAP_SERVERS": "a:1,b:99999"}, "BOOTSTRAP_SERVERS"),
+    "no server": ({"BOOTSTRAP_SERVERS": ","}, "BOOTSTRAP_SERVERS"),
+    "servers as librdkafka calls them": (
+        {"METADATA_BROKER_LIST": "x"},
+        r".* mean KAFKA_BOOTSTRAP_SERVERS\?",
+    ),
+    "TLS without verification": (
+        {"ENABLE_SSL_CERTIFICATE_VERIFICATION": "false"},
+        "ENABLE_SSL_CERTIFICATE_VERIFICATION is no setting",
+    ),
+    "word for a port": ({"BOOTSTRAP_SERVERS": "localhost:kafka"}, "BOOTSTRAP_SERVERS"),
+    "address of a web page": ({"BOOTSTRAP_SERVERS": "http://localhost:1"}, "BOOTSTRAP_SERVERS"),
+    "acks": ({"ACKS": "1"}, "ACKS.*delivery guarantee"),
+    "idempotence": ({"ENABLE_IDEMPOTENCE": "false"}, "ENABLE_IDEMPOTENCE.*delivery guarantee"),
+    "auto-commit": ({"ENABLE_AUTO_COMMIT": "true"}, "ENABLE_AUTO_COMMIT"),
+    "delivery time": ({"DELIVERY_TIMEOUT_MS": "1000"}, "DELIVERY_TIMEOUT_MS.*delivery guarantee"),
+    "Python object": ({"VALUE_DESERIALIZER": "int"}, "VALUE_DESERIALIZER"),
+    "authority that is no file": (
+        {"SECURITY_PROTOCOL": "SSL", "SSL_CAFILE": "/no/such/file"},
+        "SSL_CAFILE.*No such file",
+    ),
+    "authority that is no certificate": (
+        {"SECURITY_PROTOCOL": "SSL", "SSL_CAFILE": "{rubbish}"},
+        "SSL_CAFILE",
+    ),
+    "certificate without its password": (
+        {"SECURITY_PROTOCOL": "SSL", "SSL_CERTFILE": "{client}"},
+        "SSL_CERTFILE",
+    ),
+    "certificate with a wrong password": (
+        {"SECURITY_PROTOCOL": "SSL", "SSL_CERTFILE": "{client}", "SSL_PASSWORD": SECRETS["wrong"]},
+        "SSL_(CERTFILE|PASSWORD)",
+    ),
+    "password file that is none": (
+        {"SASL_PLAIN_PASSWORD_FILE": SECRETS["wrong"]},
+        "SASL_PLAIN_PASSWORD_FILE",
+    ),
+    "addresses of another protocol": (
+        {"BOOTSTRAP_SERVERS": "SASL_SSL://a:1", "SECURITY_PROTOCOL": "SSL"},
+        "BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL differ: SASL_SSL and SSL",
+    ),
+    "addresses of two protocols": (
+        {"BOOTSTRAP_SERVERS": "SASL_SSL://a:1, ssl://b:1"},
+        "BOOTSTRAP_SERVERS .* differ: SASL_SSL and SSL",
+    ),
+    "addresses that ask for a login": (
+        {"BOOTSTRAP_SERVERS": "sasl_ssl://a:1"},
+        "SASL_MECHANISM is missing: SASL_SSL",
+    ),
+    "protocol twice": ({"BOOTSTRAP_SERVERS": "SSL://SSL://a:1"}, "BOOTSTRAP_SERVERS"),
+    "topic that is not UTF-8": ({"TOPIC": "\udcff"}, "TOPIC is not UTF-8"),
+    "name that is not UTF-8": ({"CLIENT_ID": "caf\udce9"}, "CLIENT_ID is not UTF-8"),
+    "group that is not UTF-8": ({"GROUP_ID": "caf\udce9"}, "GROUP_ID is not UTF-8"),
+    "number that is not UTF-8": ({"LINGER_MS": "\udcff"}, "LINGER_MS is not UTF-8"),
+    "password that is not UTF-8": (
+        {"SECURITY_PROTOCOL": "SSL", "SSL_CERTFILE": "{client}", "SSL_PASSWORD": "\udcff"},
+        "SSL_PASSWORD is not UTF-8",
+    ),
+    "file that is not UTF-8": (
+        {"SASL_PLAIN_PASSWORD_FILE": "{latin}"},
+        "SASL_PLAIN_PASSWORD_FILE.* not UTF-8",
+    ),
+    "name that is too long": ({"CLIENT_ID": "x" * 40_000}, "CLIENT_ID has 40000 bytes.*32767"),
+    "consumer's heartbeat, by the session alone": (
+        {"SESSION_TIMEOUT_MS": "1000"},
+        r"HEARTBEAT_INTERVAL_MS \(1000\) must be less than KAFKA_SESSION_TIMEOUT_MS \(1000\)",
+    ),
+    "consumer's heartbeat, by the interval alone": (
+        {"HEARTBEAT_INTERVAL_MS": "30000"},
+        r"HEARTBEAT_INTERVAL_MS \(30000\) must be less than KAFKA_SESSION_TIMEOUT_MS \(10000\)",
+    ),
+    "fetch that outlasts a request": (
+        {"FETCH_MAX_WAIT_MS": "7000"},
+        r"FETCH_MAX_WAIT_MS \(7000\) must be less than KAFKA_REQUEST_TIMEOUT_MS \(6000\)",
+    ),
+    "request that outlasts a connection": (
+        {"REQUEST_TIMEOUT_MS": "600000"},
+        r"REQUEST_TIMEOUT_MS \(600000\) must be less than KAFKA_CONNECTIONS_MAX_IDLE_MS",
+    ),
+    "consumer without a group, but with a name in it": (
+        {"GROUP_ID": "", "GROUP_INSTANCE_ID": "c"},
+        "GROUP_INSTANCE_ID needs a group: KAFKA_GROUP_ID is empty",
+    ),
+    "consumer's name that Kafka does not allow": (
+        {"GROUP_INSTANCE_ID": "c 1"},
+        "GROUP_INSTANCE_ID",
+    ),
+    "consumer's name that is a dot": ({"GROUP_INSTANCE_ID": ".."}, "GROUP_INSTANCE_ID"),
+    "proxy without a scheme": ({"PROXY_URL": "localhost:1080"}, "PROXY_URL must be .*socks5://"),
+    "proxy of another kind": ({"PROXY_URL": "ftp://localhost:1080"}, "PROXY_URL must be"),
+    "proxy without a port": (
+        {"PROXY_URL": f"socks5://me:{SECRETS['wrong']}@localhost"},
+        "PROXY_URL must be",
+    ),
+    "proxy by its former name": ({"SOCKS5_PROXY": "localhost:1080"}, "SOCKS5_PROXY must be"),
+    "IAM without TLS": (
+        {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": "AWS_MSK_IAM"},
+        "SECURITY_PROTOCOL.*SASL_SSL",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Iterator[dict[str, object]]:
+    """The files that settings may name, by the names in the table."""
+    directory = tmp_path_factory.mktemp("files")
+    with SecuredBroker(directory) as secured:  # not started
+        (directory / "latin").write_bytes(b"caf\xe9\n")
+        yield vars(secured) | {"authority": secured.authority.file, "latin": directory / "latin"}
+
+
+@pytest.fixture
+def refused(add) -> Iterator[Callable[..., None]]:
+    """Asserts that a script ends soon, with one sentence and no secret, and connects to nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+
+        def refused(pattern: str, name: str, *arguments: str, **settings: str) -> None:
+            env = {"servers": address, "topic": "numbers"} | settings
+            one: Running = add(script(name, arguments=arguments, **env))
+            assert one.ended(SOON) == 1
+            assert one.out == [] and len(one.err) == 1, one
+            assert one.find(pattern), one
+            assert not [secret for secret in SECRETS.values() if secret in one.err[0]]
+
+        yield refused
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_wrong_setting_is_named_before_anything_is_connected(case, files, refused):
+    settings, pattern = REFUSED[case]
+    env = {f"KAFKA_{k}": v.format(**files) for k, v in settings.items()}
+    name = SCRIPTS[2 if "consumer" in case else list(REFUSED).index(case) % 3]
+    refused(f"KAFKA_{pattern}", name, **env)
+
+
+# A script of the project where a package is not installed.
+WITHOUT = """
+import runpy, sys
+sys.modules[{package!r}] = None
+runpy.run_path("producer_a.py", run_name="__main__")
+"""
+
+IAM = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "AWS_MSK_IAM"}
+KEY = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRETS["key"]}
+
+
+@pytest.fixture
+def aws(monkeypatch, tmp_path) -> dict[str, str]:
+    """The environment of a machine that AWS does not know."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    return IAM | {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "package"), [("GSSAPI", "gssapi"), ("AWS_MSK_IAM", "botocore")]
+)
+def test_a_login_without_its_package_is_refused_with_the_package_s_name(
+    mechanism, package, refused
+):
+    pattern = f"{mechanism} needs a package .* -m pip install {package}$"
+    env = IAM | {"KAFKA_SASL_MECHANISM": mechanism}
+    refused(pattern, "-c", WITHOUT.format(package=package), **env)
+
+
+def test_a_login_by_iam_without_credentials_or_region_is_refused(aws, refused):
+    refused("no AWS credentials: set .*AWS_ACCESS_KEY_ID", "producer_a.py", **aws)
+    refused("no AWS region: set AWS_REGION", "consumer_c.py", **aws | KEY)
+    refused("AWS_MSK_IAM: .*no_such_profile", "producer_b.py", **aws, AWS_PROFILE="no_such_profile")
+
+
+# What kafka-python would send first to a broker of the name "broker".
+FIRST_MESSAGE = """
+from client.settings import read_settings
+from kafka.net.sasl import get_sasl_mechanism
+print(get_sasl_mechanism("AWS_MSK_IAM")(host="broker", **read_settings()).auth_bytes())
+"""
+
+
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_a_login_by_iam_is_for_the_region_that_either_variable_names(name, aws, add):
+    env = {"servers": "localhost:1", "topic": "numbers"} | aws | KEY | {name: "eu-west-3"}
+    one = add(script("-c", arguments=(FIRST_MESSAGE,), **env))
+    one.said("AKIDEXAMPLE/[0-9]+/eu-west-3/kafka-cluster/aws4_request")
