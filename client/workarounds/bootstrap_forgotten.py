@@ -1,0 +1,25 @@
+"""Clients try the former addresses for ever when all brokers come back at other ones.
+
+3.0.12: net/manager.py:320 chooses among the brokers that it was told of last, and never goes back
+to bootstrap_servers, as Java's clients do (KIP-899). The development branch does the same.
+To reproduce: connect through a proxy, stop the broker, start it again on another port, and let the
+proxy forward to that.
+"""
+
+import random
+
+from kafka.net.manager import KafkaConnectionManager
+
+original = KafkaConnectionManager.least_loaded_node
+
+
+def least_loaded_node(self):
+    """As before, but while no broker is connected the bootstrap servers are tried, too."""
+    if not self.bootstrapped or self.least_used_connections():
+        return original(self)
+    nodes = (*self.cluster.brokers(), *self.cluster.bootstrap_brokers())
+    ready = [node.node_id for node in nodes if not self.connection_delay(node.node_id)]
+    return random.choice(ready) if ready else None
+
+
+KafkaConnectionManager.least_loaded_node = least_loaded_node
