@@ -7,9 +7,17 @@ To reproduce: drop all packets from a producer's first request on, for longer th
 request_timeout_ms.
 """
 
-from kafka.errors import KafkaConnectionError, KafkaProtocolError, RetriableError
+from kafka.errors import (
+    KafkaConnectionError,
+    KafkaProtocolError,
+    RetriableError,
+    SaslAuthenticationFailedError,
+)
 from kafka.future import Future
 from kafka.net.compat import KafkaNetClient
+
+# A login that is refused under way is one whose password is being rotated.
+TRANSIENT = (RetriableError, KafkaProtocolError, SaslAuthenticationFailedError)
 
 original = KafkaNetClient.send
 
@@ -19,7 +27,7 @@ def send(self, node_id, request, **options):
     answer = Future()
 
     def fail(error):
-        transient = isinstance(error, (RetriableError, KafkaProtocolError))
+        transient = isinstance(error, TRANSIENT)
         answer.failure(KafkaConnectionError(str(error)) if transient else error)
 
     sent = original(self, node_id, request, **options)
