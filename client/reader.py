@@ -1,31 +1,22 @@
 """Reading a topic so that no number is lost: where to resume, what is processed, what is committed.
 
 The group's committed offsets, which Kafka keeps, say where reading resumes after a restart or a
-rebalance. Each is committed with the id of the topic, so that the offset of a topic that was
-deleted is not taken for one of its namesake.
+rebalance.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
-from kafka import (
-    ConsumerRebalanceListener,
-    KafkaConsumer,
-    OffsetAndMetadata,
-    TopicPartition,
-    errors,
-)
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors
 from kafka.errors import KafkaError
 
 from client.connecting import POLL_INTERVAL, close, monitor_of
 from client.messages import NAME, is_transient, notify, notify_interrupted
+from client.places import ConsumerRecord, Place, committed_place, place_after
 from client.settings import TOPIC
 from client.stalls import StallNotice
 from client.stopping import stop
-
-ConsumerRecord = Any  # kafka-python has no public name for the class of its records
 
 # The group has committed no offset of a partition, or the partition no longer has that offset.
 NO_USABLE_OFFSET = (
@@ -42,15 +33,13 @@ UNASSIGNED = (ValueError, KeyError, errors.IllegalStateError)
 
 HELD_BACK = "perhaps an open transaction or a quota holds them back"
 
-TOPIC_ID = "topic id "  # what the metadata of our commits begin with
-
 
 class Reader(ConsumerRebalanceListener):
     """Polls, and commits what was processed; leaving the `with` block closes the consumer.
 
-    A partition has a place once it is known where to read on: the offset after the last record
-    that was processed, with its leader epoch, or where it was begun. By the epoch kafka-python
-    notices that Kafka has lost that record.
+    A partition has a place once it is known where to read on: after the last record that was
+    processed, or where it was begun. By the place's epoch kafka-python notices that Kafka has lost
+    that record.
     """
 
     def __init__(self, consumer: KafkaConsumer) -> None:
@@ -59,13 +48,13 @@ class Reader(ConsumerRebalanceListener):
         self.joining = self.grouped  # without a group all partitions are ours
         self.places_known = True  # whether each partition that is assigned has a place
         self.topic_id = self.monitor.topic_id()
-        self.place: dict[TopicPartition, OffsetAndMetadata] = {}
-        # The places after what poll() returned last.
-        self.polled: dict[TopicPartition, OffsetAndMetadata] = {}
+        self.place: dict[TopicPartition, Place] = {}
+        self.polled: dict[TopicPartition, Place] = {}  # the places after what poll() returned last
         self.flowing: set[TopicPartition] = set()  # of which the last poll() returned records
         self.uncommitted: set[TopicPartition] = set()
         # Places that Kafka has lost: what the group has committed up to there does not count.
-        self.lost: dict[TopicPartition, OffsetAndMetadata] = {}
+        self.lost: dict[TopicPartition, Place] = {}
+        self.rewinds: dict[TopicPartition, str] = {}  # since when no place was found, and why
         # Partitions of which kafka-python may still return, or say, what it fetched or found out
         # before seek(): about another topic, another log, or a position without an epoch.
         self.sought: set[TopicPartition] = set()
@@ -131,8 +120,7 @@ class Reader(ConsumerRebalanceListener):
         self.polled = {}
         if not self.uncommitted or not self.places_known:  # another member may have read on
             return
-        metadata = f"{TOPIC_ID}{self.topic_id}" if self.topic_id else ""
-        offsets = {one: self.place[one]._replace(metadata=metadata) for one in self.uncommitted}
+        offsets = {one: self.place[one].to_commit(self.topic_id) for one in self.uncommitted}
         try:
             self.consumer.commit(offsets, timeout_ms=500 if stop.is_set() else 2_000)
         except KafkaError as error:
@@ -155,7 +143,7 @@ class Reader(ConsumerRebalanceListener):
             assigned = self.consumer.assignment()
             for partition in (self.place.keys() | self.lost.keys()) - assigned:
                 self.forget(partition)
-            new = assigned - self.place.keys()
+            new = assigned - self.place.keys() - self.rewinds.keys()
             for partition in assigned:
                 self.find_place(partition)
             self.announce(assigned, new)
@@ -166,16 +154,15 @@ class Reader(ConsumerRebalanceListener):
 
     def find_place(self, partition: TopicPartition) -> None:
         """Find out where to read on in a partition, and seek that."""
-        own, committed = self.place.get(partition), self.committed(partition)
-        unsure = self.grouped and self.topic_id is None and partition not in self.uncommitted
-        if committed is None and unsure:  # perhaps the place in a topic that was deleted
+        own, committed = self.own_place(partition), self.committed(partition)
+        if committed is None and self.is_unsure(partition):
             own = None
-        if committed and partition in self.lost and not is_later(committed, self.lost[partition]):
+        if committed and partition in self.lost and not committed.is_after(self.lost[partition]):
             committed = None
-        place = committed if committed and (own is None or is_later(committed, own)) else own
+        place = committed if committed and (own is None or committed.is_after(own)) else own
         if place is None:
             start = self.consumer.beginning_offsets([partition], timeout_ms=1_000)[partition]
-            place = OffsetAndMetadata(start, "", -1)
+            place = Place(start)
             own = place if partition in self.lost else None
         self.seek(partition, place)
         self.sought.add(partition)
@@ -184,12 +171,40 @@ class Reader(ConsumerRebalanceListener):
             self.uncommitted.add(partition)
         else:
             self.uncommitted.discard(partition)
+        if partition in self.rewinds:
+            why = self.rewinds.pop(partition)
+            notify(f"Partition {partition.partition}: {why}, resuming at offset {place.offset}.")
 
-    def seek(self, partition: TopicPartition, place: OffsetAndMetadata) -> None:
+    def own_place(self, partition: TopicPartition) -> Place | None:
+        """Our place in a partition, which may be where its log was cut.
+
+        If the leader has kept its epoch, what it has stored since may be before the point of
+        divergence that it names: then it is the first record that is later than the last one read.
+        """
+        own, lost = self.place.get(partition), self.lost.get(partition)
+        if own and lost and partition in self.rewinds and own.epoch == lost.epoch and lost.time > 0:
+            later = {partition: lost.time + 1}
+            found = self.consumer.offsets_for_times(later, timeout_ms=1_000)[partition]
+            if found and found.offset < own.offset:
+                return own._replace(offset=found.offset)
+        return own
+
+    def is_unsure(self, partition: TopicPartition) -> bool:
+        """Whether our place may be in a topic that was deleted, if nothing is committed."""
+        return self.grouped and self.topic_id is None and partition not in self.uncommitted
+
+    def committed(self, partition: TopicPartition) -> Place | None:
+        """The place that the group has committed in this topic, if any."""
+        if not self.grouped:
+            return None
+        found = self.consumer.committed(partition, metadata=True, timeout_ms=1_000)
+        return committed_place(found, self.topic_id) if found else None
+
+    def seek(self, partition: TopicPartition, place: Place) -> None:
         """Read on at a place; with its epoch, if kafka-python takes that."""
         self.consumer.seek(partition, place.offset)
         with suppress(ValueError):
-            self.consumer.seek(partition, place)
+            self.consumer.seek(partition, place.with_epoch())
 
     def seek_again(self, partition: TopicPartition) -> None:
         """Believe what kafka-python returns, or says, of a partition from now on."""
@@ -198,22 +213,11 @@ class Reader(ConsumerRebalanceListener):
             with suppress(*UNASSIGNED):
                 self.seek(partition, self.place[partition])
 
-    def committed(self, partition: TopicPartition) -> OffsetAndMetadata | None:
-        """The offset that the group has committed in this topic, if any."""
-        if not self.grouped:
-            return None
-        found = self.consumer.committed(partition, metadata=True, timeout_ms=1_000)
-        if found is None:
-            return None
-        # Offsets that another program has committed count as they are.
-        known = self.topic_id is not None and (found.metadata or "").startswith(TOPIC_ID)
-        of_another = known and found.metadata != f"{TOPIC_ID}{self.topic_id}"
-        return None if of_another else found._replace(metadata="")
-
     def forget(self, partition: TopicPartition) -> None:
         """Drop what is known of a partition that is assigned to another member now."""
         self.place.pop(partition, None)
         self.lost.pop(partition, None)
+        self.rewinds.pop(partition, None)
         if partition in self.uncommitted:
             self.uncommitted.remove(partition)
             name = f"Partition {partition.partition}"
@@ -227,7 +231,7 @@ class Reader(ConsumerRebalanceListener):
             return
         if self.topic_id is not None:
             notify(f"Topic {NAME} was deleted and created again: reading the new one.")
-            for known in (self.place, self.polled, self.uncommitted, self.lost):
+            for known in (self.place, self.polled, self.uncommitted, self.lost, self.rewinds):
                 known.clear()
             self.places_known = False
         self.topic_id = present
@@ -238,9 +242,11 @@ class Reader(ConsumerRebalanceListener):
         Where Kafka has lost the end of a log: where it diverges from what was read. Out of range:
         at the earliest offset. After a rebalance find_places() decides first.
         """
-        found: dict[TopicPartition, OffsetAndMetadata | None] = {}
+        found: dict[TopicPartition, Place | None] = {}
         if isinstance(error, errors.LogTruncationError):
-            found, why = error.divergent_offsets, "Kafka has lost the end of its log"
+            why = "Kafka has lost the end of its log"
+            for partition, one in error.divergent_offsets.items():
+                found[partition] = Place(one.offset, one.leader_epoch) if one else None
         elif isinstance(error, errors.OffsetOutOfRangeError):
             found, why = dict.fromkeys(error.args[0]), "offset out of range"
         else:
@@ -252,19 +258,23 @@ class Reader(ConsumerRebalanceListener):
         for partition, divergent in found.items():
             if partition in self.sought:
                 self.seek_again(partition)
-            elif places_known and is_before(divergent, self.place.get(partition)):
+            elif places_known and self.may_diverge(partition, divergent):
                 self.rewind(partition, divergent, why)
-                self.places_known = False
 
-    def rewind(
-        self, partition: TopicPartition, divergent: OffsetAndMetadata | None, why: str
-    ) -> None:
+    def may_diverge(self, partition: TopicPartition, divergent: Place | None) -> bool:
+        """Whether a log may diverge before our place; if not, another position was meant."""
+        own = self.place.get(partition)
+        if own is None or divergent is None:
+            return own is not None
+        return divergent.offset < own.offset and divergent.epoch <= own.epoch
+
+    def rewind(self, partition: TopicPartition, divergent: Place | None, why: str) -> None:
         """Resume a partition where Kafka's log diverges from what was read, or at the earliest."""
         self.lost[partition] = self.place.pop(partition)
+        self.rewinds[partition] = why
+        self.places_known = False
         if divergent:
             self.place[partition] = divergent
-        where = f"at offset {divergent.offset}" if divergent else "at the earliest"
-        notify(f"Partition {partition.partition}: {why}, resuming {where}.")
 
     def announce(self, assigned: set[TopicPartition], new: set[TopicPartition]) -> None:
         """Say which partitions are read from now on, and from where."""
@@ -319,22 +329,3 @@ class Reader(ConsumerRebalanceListener):
         self.close()
         if self.uncommitted:
             raise SystemExit("The last numbers could not be committed and will be redelivered.")
-
-
-def place_after(record: ConsumerRecord) -> OffsetAndMetadata:
-    """Where to read on after a record."""
-    return OffsetAndMetadata(record.offset + 1, "", record.leader_epoch)
-
-
-def is_before(divergent: OffsetAndMetadata | None, place: OffsetAndMetadata | None) -> bool:
-    """Whether a log may diverge before a place; if not, another position was meant."""
-    if divergent is None or place is None:
-        return place is not None
-    return divergent.offset < place.offset and divergent.leader_epoch <= place.leader_epoch
-
-
-def is_later(one: OffsetAndMetadata, other: OffsetAndMetadata) -> bool:
-    """Whether one place is after another: in a later leader epoch, or else at a later offset."""
-    if -1 in (one.leader_epoch, other.leader_epoch):  # not known
-        return one.offset > other.offset
-    return (one.leader_epoch, one.offset) > (other.leader_epoch, other.offset)

@@ -7,9 +7,8 @@ from uuid import UUID
 
 from kafka import OffsetAndMetadata
 
+from client.places import METADATA, Place
 from client.settings import TOPIC
-
-MARK = "topic id {}"  # what the reader commits with an offset
 
 
 class Record(NamedTuple):
@@ -20,6 +19,11 @@ class Record(NamedTuple):
     leader_epoch: int
     value: int
     topic: str = TOPIC
+
+    @property
+    def timestamp(self) -> int:
+        """When it was written: each later than all before, whatever has become of them."""
+        return self.value
 
 
 class Partition:
@@ -119,13 +123,15 @@ class Broker:
 
     def commit(self, partition: Partition, offset: int, epoch: int) -> None:
         """Commit an offset as the reader does."""
-        metadata = MARK.format(self.topic_id)
-        self.committed[partition.number] = OffsetAndMetadata(offset, metadata, epoch)
+        last = partition.read(offset - 1, 1) if offset > partition.start else []
+        place = Place(offset, epoch, last[0].timestamp if last else -1)
+        self.committed[partition.number] = place.to_commit(self.topic_id)
 
     def is_marked(self, partition: Partition) -> bool:
         """Whether the committed offset carries the mark of this topic."""
         committed = self.committed.get(partition.number)
-        return committed is not None and committed.metadata == MARK.format(self.topic_id)
+        mark = METADATA.fullmatch(committed.metadata) if committed else None
+        return mark is not None and mark[1] == str(self.topic_id)
 
     def resume_at(self, partition: Partition) -> int:
         """Up to where the group has processed this log."""

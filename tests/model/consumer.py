@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from kafka import OffsetAndMetadata, TopicPartition, errors
+from kafka.structs import OffsetAndTimestamp
 
 from client.settings import TOPIC
 from tests.model.broker import Broker, Partition, Record
@@ -204,6 +205,22 @@ class Consumer:
         if not all(log and self.knows_epoch(log) for log in logs.values()):
             raise errors.KafkaTimeoutError
         return {one: log.start for one, log in logs.items()}
+
+    def offsets_for_times(
+        self, times: dict[TopicPartition, int], timeout_ms: float | None = None
+    ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
+        """The first record of each partition that is no earlier than a time, if any."""
+        self.network("offsets_for_times")
+        logs = {one: self.log(one) for one in times}
+        if not all(log and self.knows_epoch(log) for log in logs.values()):
+            raise errors.KafkaTimeoutError
+        found = {}
+        for one, log in logs.items():
+            later = [record for record in log.records if record.timestamp >= times[one]]
+            found[one] = (
+                OffsetAndTimestamp(later[0].offset, later[0].timestamp, -1) if later else None
+            )
+        return found
 
     def highwater(self, partition: TopicPartition) -> int | None:
         """The end of a partition as of the last fetch."""

@@ -6,6 +6,7 @@ import pytest
 from kafka.errors import KafkaTimeoutError
 
 from client import reader
+from client.places import Place
 from client.reader import Reader
 from client.stopping import StopFlag
 from tests.model.histories import LENGTH, search
@@ -141,8 +142,7 @@ class TrustsLateErrors(Reader):
     def recover(self, error):
         for partition, divergent in getattr(error, "divergent_offsets", {}).items():
             if partition in self.place:
-                self.rewind(partition, divergent, "")
-                self.places_known = False
+                self.rewind(partition, divergent and Place(*divergent[::2]), "")
                 return
         super().recover(error)
 

@@ -29,6 +29,7 @@ FAILURES = {
     "committed": (errors.KafkaTimeoutError, errors.UnstableOffsetCommitError, FINAL[0]),
     "position": (errors.KafkaTimeoutError, errors.KafkaProtocolError, FINAL[1]),
     "beginning_offsets": (errors.KafkaTimeoutError, FINAL[1]),
+    "offsets_for_times": (errors.KafkaTimeoutError, FINAL[1]),
     "commit": (errors.KafkaTimeoutError, errors.KafkaConnectionError, *REBALANCED, FINAL[0]),
     "stored": (errors.KafkaTimeoutError,),  # the answer to a commit is lost
     "close": (errors.KafkaTimeoutError,),
@@ -165,7 +166,7 @@ class World:
         """Some records arrive."""
         self.broker.append(partition, number % 5 + 1)
         for record in partition.records[-(number % 5) - 1 :]:
-            if record.offset < partition.lost_until:  # nobody can tell it from what was there
+            if record.offset < partition.lost_until:  # perhaps nobody can tell it from what was
                 self.printed.setdefault(record.value, -1)
 
     def retain(self, partition: Partition, number: int) -> None:
