@@ -53,7 +53,8 @@ def read_settings() -> dict[str, object]:
 
     KAFKA_SASL_PLAIN_PASSWORD_FILE and KAFKA_SSL_PASSWORD_FILE name files that hold the secret.
     """
-    options: dict[str, object] = {"bootstrap_servers": f"localhost:{local_port()}"}
+    # The local broker's address as a number: `localhost` may be one of IPv6.
+    options: dict[str, object] = {"bootstrap_servers": f"127.0.0.1:{local_port()}"}
     for name, text in sorted(os.environ.items()):
         option = name.removeprefix("KAFKA_").lower()
         if not name.startswith("KAFKA_") or not text:

@@ -14,7 +14,7 @@ FIRST = {"producer_a.py": r"A: 0 ", "producer_b.py": r"B: 1 ", "consumer_c.py": 
 
 def test_started_before_the_broker_each_says_what_it_waits_for_and_goes_on(own_broker, add):
     scripts = {name: add(InTerminal(name, own_broker.env)) for name in FIRST}
-    waiting = f"Waiting for Kafka at localhost:{own_broker.port} (connection refused)."
+    waiting = f"Waiting for Kafka at 127.0.0.1:{own_broker.port} (connection refused)."
     for one in scripts.values():
         eventually(lambda one=one: one.out == [waiting], 5, f"one line in {one}")
     own_broker.start()
