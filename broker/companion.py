@@ -17,7 +17,7 @@ import time
 
 from . import ports
 
-# Seconds that Kafka gets to shut down: it takes half a second, and longer to write a class archive.
+# Seconds that Kafka gets to shut down: it takes half a second, and longer to write a CDS archive.
 SHUTDOWN_TIMEOUT = 8
 
 # Kafka reads settings until the end of the pipe, and the last line counts. The first one, which is

@@ -36,7 +36,7 @@ def path(name: str) -> Path:
 
 
 def class_path(pins: Path = PINS) -> str:
-    """Java's class path, in the order of the pin file: a class archive is valid for one order."""
+    """Java's class path, in the order of the pin file: a CDS archive is valid for one order."""
     return os.pathsep.join(str(path(name)) for name in pinned(pins))
 
 

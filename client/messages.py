@@ -14,8 +14,11 @@ from client.stopping import stop
 # Transient, although kafka-python does not call them so: a connection on which something other than
 # Kafka answered, a broker that creates a topic while it does not know yet that it is there, and a
 # login that is refused under way: the password is being rotated.
-TRANSIENT = (errors.KafkaProtocolError, errors.InvalidReplicationFactorError)
-TRANSIENT += (errors.SaslAuthenticationFailedError,)
+TRANSIENT = (
+    errors.KafkaProtocolError,
+    errors.InvalidReplicationFactorError,
+    errors.SaslAuthenticationFailedError,
+)
 
 NAME = f'"{TOPIC}"'
 NO_TOPIC = f"there is no topic {NAME}"

@@ -3,6 +3,7 @@
 import re
 import sys
 from itertools import pairwise
+from typing import Any
 
 # The words that options may have, in any case: other clients write some in lower case.
 # kafka-python 3.0.12 treats any other security protocol as plaintext.
@@ -82,7 +83,7 @@ def check_text(name: str, text: str) -> None:
         sys.exit(f"{name} has {size} bytes: it must have at most {LONGEST}.")
 
 
-def check_together(options: dict[str, object]) -> None:
+def check_together(options: dict[str, Any]) -> None:
     """Refuse values of a client's options that exclude each other."""
     for names in ASCENDING:
         for lower, upper in pairwise(name for name in names if name in options):

@@ -90,7 +90,7 @@ def pytest_terminal_summary(terminalreporter, config) -> None:
     """Show the shared broker's output if it ended before the tests."""
     broker = getattr(config, "broker", None)
     if broker and not (broker.runs(0) and broker.zookeeper.alive):
-        terminalreporter.write_line(f"The shared broker ended: {broker.kafka} {broker.zookeeper}")
+        terminalreporter.write_line(f"The shared broker ended: {broker.kafkas} {broker.zookeeper}")
 
 
 def pytest_unconfigure(config) -> None:

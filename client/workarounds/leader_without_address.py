@@ -2,7 +2,7 @@
 
 3.0.12: net/manager.py:281 raises UnknownBrokerIdError, which net/compat.py does not expect: a
 producer spins and never asks again who leads (producer/sender.py:208), a consumer reads nothing
-more from that broker (consumer/fetcher.py:282). Half mended on the development branch.
+more from that broker (consumer/fetcher.py:282). Partly fixed on the development branch.
 To reproduce: a proxy that gives the broker another number wherever Kafka names it, without its
 address.
 """

@@ -46,6 +46,7 @@ def bare_poll(servers: str, topic: str, count: str) -> None:
         for records in consumer.poll(timeout_ms=200).values():
             read += len(records)
             first = first or (read, time.monotonic())
+    assert first, "nothing was read"
     print((read - first[0]) / (time.monotonic() - first[1]))
 
 
@@ -67,7 +68,8 @@ def confluent_consumer(servers: str, topic: str, group: str) -> None:
     while True:
         # consume() waits for as many as it is asked for: one, then all that are there by now.
         for record in [*consumer.consume(1, 0.2), *consumer.consume(500, 0)]:
-            print(f"{record.key().decode()}: {record.value().decode()}")
+            key, value = record.key(), record.value()
+            print(f"{key.decode()}: {value.decode()}")  # type: ignore[union-attr]  # both are there
         sys.stdout.flush()
 
 

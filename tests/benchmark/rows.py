@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import partial
 
 from tests.benchmark.measuring import BARE, CONFLUENT, CONSOLE, KCAT, OURS, QUICK, TUTORIAL
 from tests.benchmark.outcome import (
@@ -121,7 +122,7 @@ ROWS = {
         "from `send()` to the line that can be read from the consumer's pipe, at producer A's own"
         " pace: each number travels alone. All run at the same time, too rarely to disturb each"
         " other.",
-        at_once({name: lambda n=name: latency(n, 1, REAL) for name in (OURS, BARE, CONFLUENT)}),
+        at_once({name: partial(latency, name, 1, REAL) for name in (OURS, BARE, CONFLUENT)}),
         LATENCIES,
         [
             at_most(1.1, f"× {BARE}, at p50", ratio(P50, OURS, BARE)),
@@ -134,7 +135,7 @@ ROWS = {
         " of runs, with the interval that holds the true one with a probability of 96 %; where the"
         " target lies in it, it is undecided.",
         in_turn(
-            {name: lambda n=name: latency(n, 0.01, CLOSE) for name in (OURS, BARE, CONFLUENT)},
+            {name: partial(latency, name, 0.01, CLOSE) for name in (OURS, BARE, CONFLUENT)},
             PAIRS,
             warm_up=True,  # until Java has compiled what it needs, some take ten times as long
         ),
@@ -149,9 +150,9 @@ ROWS = {
         "numbers that wait in one partition, printed from the first to the last. A loop that only"
         " polls and counts is the limit of kafka-python.",
         in_turn(
-            {POLL: lambda: bare_poll(BACKLOG)}
+            {POLL: partial(bare_poll, BACKLOG)}
             | {
-                to(kind, name): lambda n=name, k=kind: backlog(n, BACKLOG, k)
+                to(kind, name): partial(backlog, name, BACKLOG, kind)
                 for kind, names in PRINTED_TO.items()
                 for name in names
             }
@@ -181,11 +182,8 @@ ROWS = {
         "whether a larger backlog takes more memory, at most, than a small one; printed to a file,"
         " once.",
         in_turn(
-            {growing(count): lambda c=count: backlog(OURS, c) for count in GROWTH}
-            | {
-                growing(count, TUTORIAL): lambda c=count: backlog(TUTORIAL, c)
-                for count in GROWTH[:3]
-            },
+            {growing(count): partial(backlog, OURS, count) for count in GROWTH}
+            | {growing(count, TUTORIAL): partial(backlog, TUTORIAL, count) for count in GROWTH[:3]},
             rounds=1,
         ),
         [Column("whole time, s", SECONDS), Column("memory, MB", MEMORY)],
@@ -204,10 +202,10 @@ ROWS = {
         in_turn(
             {
                 OURS: ours_at_full_speed,
-                BARE: lambda: own_rate("bare_sender"),
+                BARE: partial(own_rate, "bare_sender"),
                 HELD_UP: held_up,
                 TUTORIAL: tutorial_at_full_speed,
-                CONFLUENT: lambda: own_rate("confluent_sender"),
+                CONFLUENT: partial(own_rate, "confluent_sender"),
             }
         ),
         [
@@ -231,7 +229,7 @@ ROWS = {
         "Scale: eight keys in 8 partitions",
         f"a backlog of {SCALE:,} numbers, shared by one, two and four consumers that begin at the"
         f" same time, on {os.cpu_count()} cores that carry Kafka and this measurement as well.",
-        in_turn({f"consumers: {n}": lambda n=n: together(n) for n in (1, 2, 4)}),
+        in_turn({f"consumers: {n}": partial(together, n) for n in (1, 2, 4)}),
         [
             Column("numbers/s", RATE, "{:,.0f}"),
             Column("× one", RATE, "{:.2f}", over="consumers: 1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from functools import cache
 from uuid import uuid4
 
@@ -38,7 +39,8 @@ class Stock(Broker):
         file = "server.properties" if server == "kafka" else f"{server}.properties"
         kafka = {"listeners": f"PLAINTEXT://127.0.0.1:{self.port}"}
         kafka |= {"zookeeper.connect": f"127.0.0.1:{self.zookeeper_port}"}
-        own = {"kafka": kafka, "zookeeper": {"clientPort": self.zookeeper_port}}[server]
+        zookeeper = {"clientPort": self.zookeeper_port}
+        own: Mapping[str, object] = kafka if server == "kafka" else zookeeper
         self.data.mkdir(exist_ok=True)
         (self.data / file).write_text(properties(file, own))
         program = java.command(jars.PINS, STOCK.split(), MAIN_CLASSES[server], file, *arguments)
@@ -84,6 +86,7 @@ def one_after_the_other() -> Run:
     stock = servers(Stock)
     begin = time.monotonic()
     stock.start_zookeeper()
+    assert stock.zookeeper, "ZooKeeper was not started"
     stock.zookeeper.said("binding to port")
     stock.start()
     unbuffered, group = {"PYTHONUNBUFFERED": "1"}, uuid4().hex

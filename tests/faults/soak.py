@@ -11,12 +11,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.account import Account, stored
 from tests.support.cluster import Cluster
 from tests.support.process import Running, eventually, producer, script
+from tests.support.servers import READY
 from tests.support.trio import BACK, flowing
 
 TOPIC = "soak"
@@ -69,9 +71,11 @@ class Soak:
 
     def hit(self, what: str, number: int) -> Running:
         """The process that a fault hits."""
-        cluster = self.cluster
-        lists = {"broker": cluster.kafkas, "zookeeper": [cluster.zookeeper]}
-        return (lists | {"consumer": self.consumers, "producer": self.producers})[what][number]
+        servers = {"broker": self.cluster.kafkas, "zookeeper": [self.cluster.zookeeper]}
+        clients = {"consumer": self.consumers, "producer": self.producers}
+        one = (servers | clients)[what][number]
+        assert one, f"{what} {number} was not started"
+        return one
 
     def send(self, what: str, number: int, how: int) -> None:
         """Send a signal to a process, which must not have ended by itself."""
@@ -95,18 +99,18 @@ class Soak:
 
     def restart_broker(self, number: int) -> None:
         """Start a broker that was killed or stopped; one that has not ended by now is killed."""
-        if self.cluster.kafkas[number].alive:
+        if self.cluster.runs(number):
             self.notes["stopped brokers killed in the end"] += 1
-            self.cluster.kafkas[number].kill()
+            self.cluster.node(number).kill()
         self.in_background(self.bring_back, number)
 
     def bring_back(self, number: int) -> None:
         """Start a broker, again if it gives up because ZooKeeper fails meanwhile."""
         for _ in range(3):
             self.cluster.start_kafka(number)
-            kafka = self.cluster.kafkas[number]
+            kafka = self.cluster.node(number)
             with suppress(AssertionError):
-                eventually(lambda k=kafka: k.find(r"id=\d+\] started") or not k.alive, 60)
+                eventually(partial(is_decided, kafka), 60)
             if not gave_up(kafka):
                 return
             self.notes["brokers started again without ZooKeeper"] += 1
@@ -128,7 +132,8 @@ class Soak:
         """Start what is down, see numbers flow once more, and stop the producers."""
         for thread in self.starting:
             thread.join(60)
-        for number, kafka in enumerate(self.cluster.kafkas):
+        for number in range(len(self.cluster.kafkas)):
+            kafka = self.cluster.node(number)
             if not kafka.alive and not gave_up(kafka):
                 self.wrong.append(f"broker {number} ended by itself: {kafka}")
         self.cluster.start()
@@ -150,6 +155,11 @@ class Soak:
             one.kill()
         for kafka in filter(None, self.cluster.kafkas):
             kafka.send(signal.SIGCONT)
+
+
+def is_decided(kafka: Running) -> bool:
+    """Whether a broker that was started is ready or has ended."""
+    return bool(kafka.find(READY)) or not kafka.alive
 
 
 def gave_up(kafka: Running) -> bool:

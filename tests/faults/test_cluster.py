@@ -39,7 +39,7 @@ def trio(cluster, topic) -> Iterator[Trio]:
 def test_the_leader_of_the_partition_killed_costs_nothing(cluster, trio, topic):
     leader = cluster.leader(topic)
     with not_spinning(*trio.all):
-        cluster.kafkas[leader].kill()
+        cluster.node(leader).kill()
         hold(7)  # six seconds until it counts as dead
     trio.flowing(3 * BACK)  # it may have been the controller, too
     assert cluster.leader(topic) != leader
@@ -79,7 +79,7 @@ def test_two_of_three_killed_and_back_cost_nothing_and_nobody_spins(cluster, tri
     dead = [number for number in range(3) if number != alive]
     with not_spinning(*trio.all):
         for number in dead:
-            cluster.kafkas[number].kill()
+            cluster.node(number).kill()
         hold(30 if full else 4)
     if full:  # the leader needs some seconds to notice
         for one in trio.producers:
@@ -98,7 +98,7 @@ def test_a_partition_without_a_leader_costs_nothing_and_nobody_spins(cluster, to
     with Trio(cluster.servers, topic) as trio:
         trio.flowing(20)
         leader = cluster.leader(topic)
-        cluster.kafkas[leader].kill()
+        cluster.node(leader).kill()
         eventually(lambda: cluster.leader(topic) == -1, 20, "no leader")
         with not_spinning(*trio.all):
             hold(30 if full else 4)
@@ -111,7 +111,7 @@ def test_a_partition_without_a_leader_costs_nothing_and_nobody_spins(cluster, to
 @pytest.mark.full
 def test_the_coordinator_of_the_group_killed_costs_nothing(cluster, trio, topic):
     coordinator = cluster.coordinator(topic)
-    cluster.kafkas[coordinator].kill()
+    cluster.node(coordinator).kill()
     hold(20)
     cluster.start_kafka(coordinator)
     cluster.wait(coordinator)

@@ -32,7 +32,7 @@ def trio(kraft, topic, add) -> Iterator[Trio]:
 
 def test_with_the_fewest_acls_no_number_is_lost_while_a_broker_is_killed(kraft, trio, topic):
     leader = kraft.leader(topic)
-    kraft.kafkas[leader].kill()
+    kraft.node(leader).kill()
     eventually(lambda: kraft.leader(topic) not in (leader, -1), BACK, "another leader")
     trio.flowing(BACK)
     kraft.start_kafka(leader)

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 
 import psutil
 import pytest
@@ -224,9 +225,8 @@ def assert_goes_on(trio: Trio) -> None:
     assert sorted(written) == ["A", "B"]
     for key, numbers in written.items():
         assert numbers == list(range(numbers[0], numbers[-1] + 2, 2))
-        shown = eventually(
-            lambda key=key, last=numbers[-1]: last_shown(consumer, key, last), 10, f"{key} printed"
-        )
+        until_last = partial(last_shown, consumer, key, numbers[-1])
+        shown = eventually(until_last, 10, f"{key} printed")
         assert shown == sorted(set(shown))
         assert shown[-len(numbers) :] == numbers
     assert consumer.stop() == 0

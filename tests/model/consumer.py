@@ -10,6 +10,7 @@ their last refresh.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 from uuid import UUID
 
 from kafka import OffsetAndMetadata, TopicPartition, errors
@@ -25,7 +26,7 @@ class State:
     """What the client keeps of an assigned partition."""
 
     def __init__(self) -> None:
-        self.position: int | None = None
+        self.position: Any = None  # an offset, once it is known
         self.epoch = -1  # of the record before the position
         self.checked = -1  # the leader's epoch for which the position was last validated
         self.validating = self.paused = self.revoking = self.out_of_range = False
@@ -79,7 +80,7 @@ class Consumer:
 
     # The group.
 
-    def subscribe(self, _topics: list[str], listener: object) -> None:
+    def subscribe(self, _topics: list[str], listener: Any) -> None:
         """Take part in the group."""
         self.listener = listener
 
@@ -204,7 +205,7 @@ class Consumer:
         logs = {one: self.log(one) for one in partitions}
         if not all(log and self.knows_epoch(log) for log in logs.values()):
             raise errors.KafkaTimeoutError
-        return {one: log.start for one, log in logs.items()}
+        return {one: log.start for one, log in logs.items() if log}
 
     def offsets_for_times(
         self, times: dict[TopicPartition, int], timeout_ms: float | None = None
@@ -214,12 +215,11 @@ class Consumer:
         logs = {one: self.log(one) for one in times}
         if not all(log and self.knows_epoch(log) for log in logs.values()):
             raise errors.KafkaTimeoutError
-        found = {}
+        found: dict[TopicPartition, OffsetAndTimestamp | None] = dict.fromkeys(logs)
         for one, log in logs.items():
-            later = [record for record in log.records if record.timestamp >= times[one]]
-            found[one] = (
-                OffsetAndTimestamp(later[0].offset, later[0].timestamp, -1) if later else None
-            )
+            for record in reversed(log.records if log else []):
+                if record.timestamp >= times[one]:
+                    found[one] = OffsetAndTimestamp(record.offset, record.timestamp, -1)
         return found
 
     def highwater(self, partition: TopicPartition) -> int | None:

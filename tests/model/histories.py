@@ -28,7 +28,7 @@ def search(make_reader: Callable, seed: int, steps: int) -> Found:
     rng = random.Random(seed)
     played = histories = 0
     while played < steps:
-        history = draw(rng)
+        history: Sequence[Step] = draw(rng)
         histories, played = histories + 1, played + len(history)
         if fault_of(make_reader, history):
             history = shortest(make_reader, history)

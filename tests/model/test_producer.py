@@ -33,7 +33,8 @@ class Future:
 
     def __init__(self, world: World, number: int) -> None:
         self.world, self.number = world, number
-        self.value = self.exception = None
+        self.value: SimpleNamespace | None = None
+        self.exception: Exception | None = None
 
     def succeeded(self) -> bool:
         """Whether the number is stored."""
@@ -131,7 +132,8 @@ class World:
             yield f"not printed: {stored[len(self.printed) :]}"
         if (status is None) != (len(stored) == len(numbers)):
             yield f"{len(stored)} of {len(numbers)} stored, but status {status}"
-        counts = re.search(r"A: (\d+) sent, (\d+) acknowledged", " ".join(self.said)).groups()
+        totals = re.search(r"A: (\d+) sent, (\d+) acknowledged", " ".join(self.said))
+        counts = totals and totals.groups()
         if not self.output_lost and counts != (str(len(numbers)), str(len(self.printed))):
             yield f"{len(numbers)} sent, {len(self.printed)} printed, but said {counts}"
         if rejected and not self.output_lost and f"number {rejected[0]}:" not in str(status):

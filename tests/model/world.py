@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Any
+from uuid import UUID
 
 from kafka import OffsetAndMetadata, errors
 
@@ -54,7 +56,9 @@ class World:
         self.broker = Broker()
         self.broker.create(2)
         self.group: str | None = "group"
-        self.reader = self.consumer = self.topic_known = None
+        self.reader: Any = None  # as the consumer, while it runs
+        self.consumer: Any = None
+        self.topic_known: UUID | None = None
         self.output_lost = False
         self.unanswered = 0  # calls of which the group's coordinator is away
         self.before: list[int] = []  # up to where all was processed before the present commit

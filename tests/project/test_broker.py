@@ -11,13 +11,13 @@ import psutil
 import pytest
 
 from broker import console
-from tests.support.client import records, write
+from tests.support.client import number_of, records, write
 from tests.support.process import PROJECT, Running, environment, eventually
 
 
 def values(servers: str, topic: str, count: int) -> list[int]:
     """The numbers in a topic, once there are so many."""
-    return [int(record.value()) for record in records(servers, topic, count)]
+    return [number_of(record) for record in records(servers, topic, count)]
 
 
 def both(broker, number: int) -> None:
@@ -104,7 +104,7 @@ def test_it_comes_up_again_at_once_after_any_end_with_all_that_was_stored(own_br
         write(own_broker.servers, topic, *range(10 * count - 10, 10 * count))
         ENDS[end](own_broker)
         if end == "terminal closed":  # both are on their way out: new ones must wait for them
-            own_broker.kafka = own_broker.zookeeper = None
+            own_broker.kafkas[0] = own_broker.zookeeper = None
         own_broker.start()
         assert values(own_broker.servers, topic, 10 * count) == list(range(10 * count)), end
 
@@ -114,7 +114,7 @@ def test_a_start_waits_for_a_former_server_on_its_way_out(own_broker):
     own_broker.start()
     former = own_broker.kafka
     former.send(signal.SIGTERM)
-    own_broker.kafka = own_broker.command("kafka-server-start")
+    own_broker.kafkas[0] = own_broker.command("kafka-server-start")
     own_broker.wait()
     assert not former.alive
 
@@ -181,7 +181,7 @@ def test_a_port_that_is_none_is_named(port):
 def test_kafka_started_first_says_that_it_waits_for_zookeeper(own_broker):
     own_broker.start()
     own_broker.stop()
-    own_broker.kafka = own_broker.command("kafka-server-start")
+    own_broker.kafkas[0] = own_broker.command("kafka-server-start")
     own_broker.kafka.said(f"Waiting for ZooKeeper on port {own_broker.zookeeper_port}.")
     own_broker.start()
 

@@ -23,8 +23,10 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from textwrap import dedent
 
+import psutil
 import pyte
 import pytest
 
@@ -36,16 +38,28 @@ TYPED = ("README.md", "docs/experiments.md")
 PAGES = (*TYPED, "docs/clusters.md", "docs/notes.md", "CONTRIBUTING.md", "tests/README.md")
 CAST, PICTURE = PROJECT / "docs" / "numbers.cast", PROJECT / "docs" / "numbers.gif"
 
+# The lab's experiments that one reader does; others do the rest at the same time.
+SHARES = ((1, 2, 3), (4, 5, 6, 7, 8, 9, 10, 11), (12,), (13,), (14,))
+
+EXPERIMENT = re.compile(r"^## (\d+)\. ", re.M)
 PART = re.compile(r"^ *<!-- (.*?) -->$|^( *)```(\w*)\n(.*?)^ *```$", re.M | re.S)
 
 # These install and start a lot, for minutes.
 ELSEWHERE = {"tests/run", ".venv/bin/python -m tests.benchmark"}
 
 
-def parts(page: str) -> Iterator[tuple[str, str, list[str]]]:
-    """Comment, language and lines of each block; of a comment that stands alone, only that."""
+def parts(page: str, experiments: tuple[int, ...] = ()) -> Iterator[tuple[str, str, list[str]]]:
+    """Comment, language and lines of each block; of a comment that stands alone, only that.
+
+    With numbers of experiments: what precedes the first one, and these.
+    """
+    text = (PROJECT / page).read_text()
+    if experiments:
+        start, *numbered = EXPERIMENT.split(text)
+        found = dict(zip(map(int, numbered[::2]), numbered[1::2], strict=True))
+        text = start + "".join(found[number] for number in experiments)
     comment = ""
-    for note, indent, language, body in PART.findall((PROJECT / page).read_text()):
+    for note, indent, language, body in PART.findall(text):
         if note:
             if comment:
                 yield comment, "", []
@@ -117,7 +131,7 @@ class Reader:
         (self.project / ".kafka").mkdir()
         for installed in (".venv", ".kafka/jars"):
             (self.project / installed).symlink_to(PROJECT / installed)
-        listed = ["git", "-C", PROJECT, "ls-files", "-z", "--modified", "--others"]
+        listed = ["git", "-C", str(PROJECT), "ls-files", "-z", "--modified", "--others"]
         edited = subprocess.run([*listed, "--exclude-standard"], check=True, capture_output=True)
         for name in filter(None, os.fsdecode(edited.stdout).split("\0")):
             if (PROJECT / name).is_file():
@@ -131,7 +145,7 @@ class Reader:
                 self.enter(self.prompting(), line[1:])
             else:
                 pattern = as_pattern(line, any_figures)
-                eventually(lambda p=pattern: self.on_screen(p), STARTUP, repr(line), "in", self)
+                eventually(partial(self.on_screen, pattern), STARTUP, repr(line), "in", self)
 
     def repeat(self, commands: list[str], lines: list[str], any_figures: bool) -> None:
         """Type the commands until each line is shown."""
@@ -187,9 +201,9 @@ class Reader:
         assert running, f"nothing runs in {which}: {self}"
         for one in running:
             # Python needs a moment before it can be interrupted without a traceback.
-            eventually(lambda one=one: output(one), STARTUP, "some output in", self)
+            eventually(partial(output, one), STARTUP, "some output in", self)
             one.type("C-c")
-            eventually(lambda one=one: self.at_prompt(one), STARTUP, "an end of", self)
+            eventually(partial(self.at_prompt, one), STARTUP, "an end of", self)
             assert "Traceback" not in text(one), text(one)
 
     def __repr__(self) -> str:
@@ -228,10 +242,28 @@ def reader() -> Iterator[Reader]:
         yield reader
 
 
-def read(reader: Reader, page: str) -> None:
-    """Do what a page says, from top to bottom."""
+@pytest.fixture(scope="module")
+def clone() -> None:
+    """Skip where there is nothing to clone."""
+    if not (PROJECT / ".git").exists():
+        pytest.skip("this is no clone, so it cannot be cloned")
+
+
+def servers(reader: Reader) -> list[psutil.Process]:
+    """ZooKeeper and the brokers that run on a reader's machine."""
+    return [one for one in reader.machine.processes() if one.name() == "java"]
+
+
+def left(reader: Reader) -> set[str]:
+    """What the files in a reader's home are in."""
+    home = reader.machine.home
+    return {one.relative_to(home).parts[0] for one in home.rglob("*") if one.is_file()}
+
+
+def read(reader: Reader, page: str, experiments: tuple[int, ...] = ()) -> None:
+    """Do what a page says, from top to bottom, or only some experiments."""
     repeated: list[str] = []
-    for comment, language, lines in parts(page):
+    for comment, language, lines in parts(page, experiments):
         if comment.startswith("Ctrl-C in "):
             reader.interrupt(comment.removeprefix("Ctrl-C in "))
         if comment.startswith("write"):
@@ -254,21 +286,25 @@ def read(reader: Reader, page: str) -> None:
     reader.succeeds(reader.terminals[-1])
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("page", TYPED)
-def test_what_a_reader_copies_works_and_shows_what_is_shown(reader, page, ours_to_stop):
-    if not (PROJECT / ".git").exists():
-        pytest.skip("this is no clone, so it cannot be cloned")
-    if page != "README.md":
-        (clone, _), *_ = (lines for _, language, lines in parts("README.md") if language == "sh")
-        reader.type([clone], False)
-        reader.succeeds(reader.terminals[-1])
-    read(reader, page)
-    home = reader.machine.home
-    left = [one.relative_to(home).parts for one in home.rglob("*") if one.is_file()]
-    allowed = {"outer.conf", ".gitconfig"} | ({"numbers"} if page != "README.md" else set())
-    assert {first for first, *_ in left} <= allowed
-    eventually(lambda: not [p for p in reader.machine.processes() if p.name() == "java"], 10)
+@pytest.mark.timeout(300)
+def test_what_a_reader_copies_works_and_shows_what_is_shown(reader, clone, ours_to_stop):
+    read(reader, "README.md")
+    assert left(reader) <= {"outer.conf", ".gitconfig"}
+    eventually(lambda: not servers(reader), 10, "no server left")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("experiments", SHARES, ids=lambda share: f"{share[0]}-{share[-1]}")
+def test_what_a_reader_copies_from_the_lab_works(reader, clone, experiments, ours_to_stop):
+    (start, _), *_ = (lines for _, language, lines in parts("README.md") if language == "sh")
+    reader.type([start], False)
+    reader.succeeds(reader.terminals[-1])
+    read(reader, "docs/experiments.md", experiments)
+    if servers(reader):
+        reader.type(["./launch_tmux.sh stop"], False)
+        reader.sees(["Stopped."])
+    assert left(reader) <= {"outer.conf", ".gitconfig", "numbers"}
+    eventually(lambda: not servers(reader), 10, "no server left")
 
 
 @pytest.mark.parametrize("page", PAGES)

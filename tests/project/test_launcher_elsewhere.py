@@ -144,7 +144,7 @@ def test_taken_port_is_named_with_its_owner_and_nothing_is_started(machine, name
     assert len(done.stderr.splitlines()) == 1
     assert port in done.stderr
     assert str(os.getpid()) in done.stderr
-    assert "KAFKA_BOOTSTRAP_SERVERS=localhost:" in done.stderr
+    assert "KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:" in done.stderr
     assert not machine.processes()
 
 

@@ -17,7 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from tests.support.client import records, write
+from tests.support.account import key_of_record
+from tests.support.client import number_of, records, write
 from tests.support.kraft import (
     BACK,
     CERTIFIED,
@@ -50,7 +51,9 @@ def start(topic, add) -> Callable[..., Running]:
 def section(title: str) -> str:
     """The text below a headline of docs/clusters.md, up to the next headline of any depth."""
     text = (PROJECT / "docs" / "clusters.md").read_text()
-    return re.search(rf"^#+ {title}\n(.*?)^#", text, re.M | re.S)[1]
+    found = re.search(rf"^#+ {title}\n(.*?)^#", text, re.M | re.S)
+    assert found, f"no headline: {title}"
+    return found[1]
 
 
 def blocks(title: str) -> list[str]:
@@ -135,11 +138,14 @@ def values(kraft: Kraft, listener: str, topic: str) -> dict[str, str]:
 
 def table() -> list[tuple[str, str, str]]:
     """Line for Java, line for librdkafka and variable of each row: the first code in each cell."""
-    return [tuple(code(cell) for cell in row) for row in rows("From a client.properties")]
+    cells = rows("From a client.properties")
+    return [(code(java), code(librdkafka), code(ours)) for java, librdkafka, ours in cells]
 
 
 def code(cell: str) -> str:
-    return re.search("`([^`]+)`", cell)[1]
+    found = re.search("`([^`]+)`", cell)
+    assert found, f"no code in {cell}"
+    return found[1]
 
 
 def lines(values: dict[str, str], column: int) -> dict[str, str]:
@@ -246,7 +252,7 @@ def read_as_group(settings: dict, topic: str, count: int) -> list[str]:
 
         def enough() -> bool:
             messages = [m for m in consumer.consume(100, 0.2) if not m.error()]
-            found.extend(f"{m.key().decode()}: {m.value().decode()}" for m in messages)
+            found.extend(f"{key_of_record(m)}: {number_of(m)}" for m in messages)
             return len(found) >= count
 
         eventually(enough, BACK, count, "records, not", found)
@@ -265,11 +271,11 @@ def test_c_prints_what_kcat_wrote_and_kcat_what_a_wrote(kraft, topic, start, tmp
     a = start("producer_a.py", given)
     a.said("A: 2 ", BACK)
     assert a.stop() == 0
-    command = ["kcat", "-F", written(tmp_path, "librdkafka", lines(given, 1)), "-t", topic]
+    command = ["kcat", "-F", str(written(tmp_path, "librdkafka", lines(given, 1))), "-t", topic]
 
-    def kcat(*options: str, **more: str) -> str:
+    def kcat(*options: str, input: str | None = None) -> str:
         call = [*command, *options]
-        done = subprocess.run(call, capture_output=True, text=True, timeout=BACK, **more)
+        done = subprocess.run(call, capture_output=True, text=True, timeout=BACK, input=input)
         assert done.returncode == 0, done
         return done.stdout
 

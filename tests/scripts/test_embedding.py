@@ -25,8 +25,7 @@ class Program(Running):
 
     def go_on(self) -> None:
         """Send it a line."""
-        self.process.stdin.write(b"\n")
-        self.process.stdin.flush()
+        self.write(b"\n")
 
 
 # Prints what a program could find changed by an import.

@@ -13,7 +13,7 @@ from itertools import groupby, pairwise
 import psutil
 from confluent_kafka import Message
 
-from tests.support.client import records
+from tests.support.client import number_of, place_of, records
 from tests.support.process import Running, eventually
 
 ACKNOWLEDGED = re.compile(r"([AB]): (\d+)  \(partition (\d+), offset (\d+)\)")
@@ -123,7 +123,7 @@ class Account:
         return [
             len(list(row))
             for key, numbers in self.written.items()
-            for again, row in groupby(numbers, lambda number, key=key: (key, number) in twice)
+            for again, row in groupby((key, number) in twice for number in numbers)
             if again
         ]
 
@@ -163,8 +163,7 @@ class Account:
 def stored(servers: str, topic: str) -> Iterator[tuple[Place, Number]]:
     """Place and number of each record of a topic, partition by partition in order."""
     for record in records(servers, topic):
-        place = record.partition(), record.offset()
-        yield place, (key_of_record(record), int(record.value()))
+        yield place_of(record), (key_of_record(record), number_of(record))
 
 
 def first_of(found: Iterable) -> list:
@@ -204,7 +203,8 @@ def printed(consumer: Running) -> list[Number]:
 
 def key_of_record(record: Message) -> str:
     """The key of a record as the consumer prints it."""
-    return "?" if record.key() is None else record.key().decode()
+    key = record.key()
+    return "?" if key is None else key.decode()
 
 
 def key_of(producer: Running) -> str:

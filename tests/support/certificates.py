@@ -58,7 +58,7 @@ def pem(thing, password: str = "") -> bytes:
     """A certificate or private key as text."""
     if isinstance(thing, x509.Certificate):
         return thing.public_bytes(serialization.Encoding.PEM)
-    encryption = serialization.NoEncryption()
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if password:
         encryption = serialization.BestAvailableEncryption(password.encode())
     form = serialization.PrivateFormat.PKCS8

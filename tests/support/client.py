@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import (
@@ -10,6 +11,7 @@ from confluent_kafka.admin import (
     NewTopic,
     ScramCredentialInfo,
     ScramMechanism,
+    UserScramCredentialAlteration,
     UserScramCredentialUpsertion,
 )
 
@@ -44,7 +46,7 @@ def try_create(client: AdminClient, topic: str, partitions: int) -> bool:
 def create_logins(client: AdminClient, passwords: Mapping[str, str]) -> None:
     """Let users log in by SCRAM-SHA-512."""
     mechanism = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
-    new = [
+    new: list[UserScramCredentialAlteration] = [
         UserScramCredentialUpsertion(name, mechanism, password.encode())
         for name, password in passwords.items()
     ]
@@ -89,5 +91,20 @@ def records(servers: str, topic: str, at_least: int = 0, seconds: float = 30) ->
         eventually(complete, seconds, "all records of", topic)
     finally:
         consumer.close()
-    found = [m for m in found if m.offset() < ends[m.partition()]]
-    return sorted(found, key=lambda m: (m.partition(), m.offset()))
+    places = [(place_of(one), one) for one in found]
+    before_ends = [(at, one) for at, one in places if at[1] < ends[at[0]]]
+    return [one for _, one in sorted(before_ends, key=itemgetter(0))]
+
+
+def place_of(record: Message) -> tuple[int, int]:
+    """Partition and offset of a record."""
+    partition, offset = record.partition(), record.offset()
+    assert partition is not None and offset is not None, "not a record of a topic"
+    return partition, offset
+
+
+def number_of(record: Message) -> int:
+    """The number that a record holds."""
+    value = record.value()
+    assert value is not None, f"no value at {place_of(record)}"
+    return int(value)

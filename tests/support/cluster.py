@@ -39,13 +39,12 @@ class Cluster(Servers):
     """
 
     def __init__(self, data: Path, size: int = 3) -> None:
-        super().__init__()
+        super().__init__(size)
         self.data = data
         self.zookeeper_port, *self.ports = free_ports(size + 1)
         self.servers = ",".join(f"localhost:{port}" for port in self.ports)
         self.proxies = [Proxy(port) for port in free_ports(size)]
         self.proxied = ",".join(proxy.address for proxy in self.proxies)
-        self.kafkas = [None] * size
 
     def start(self) -> Cluster:
         """Start what does not run, all at once, and wait until each Kafka accepts clients."""
@@ -120,7 +119,7 @@ class Cluster(Servers):
 
     def stop_kafka(self, number: int) -> None:
         """Stop one Kafka as a rolling restart does: it hands its partitions over first."""
-        self.kafkas[number].stop(signal.SIGTERM, 30)
+        self.node(number).stop(signal.SIGTERM, 30)
 
     def kill(self) -> None:
         """Leave nothing running."""

@@ -67,19 +67,14 @@ class Kraft(Servers):
     """Three brokers, each a controller as well, with their data below one directory."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__()
+        super().__init__(SIZE)
         self.directory = directory
         self.authority = Authority(directory)
         self.presented = self.authority.issue("broker", "localhost")
         self.certificate = self.authority.issue(CERTIFIED[3:], password=KEY_PASSWORD)
         ports = iter(free_ports(SIZE * len(LISTENERS)))
         self.ports = [{name: next(ports) for name in LISTENERS} for _ in range(SIZE)]
-        self.kafkas = [None] * SIZE
-
-    @property
-    def servers(self) -> str:
-        """The addresses where everybody may do everything."""
-        return self.at("INSIDE")
+        self.servers = self.at("INSIDE")  # where everybody may do everything
 
     def at(self, listener: str) -> str:
         """The addresses of a listener."""
@@ -157,7 +152,7 @@ class Kraft(Servers):
     def stop(self) -> None:
         """Stop one Kafka where its archive of classes is missing: the next ones start faster."""
         if not ARCHIVE.exists():
-            self.kafkas[0].stop(signal.SIGTERM, 60)
+            self.node(0).stop(signal.SIGTERM, 60)
 
 
 def shows_secret(text: str) -> bool:

@@ -17,6 +17,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
@@ -55,7 +58,7 @@ def worker_number() -> int:
     return int(os.environ.get("PYTEST_XDIST_WORKER", "gw-1").removeprefix("gw"))
 
 
-def eventually(true: Callable[[], object], seconds: float, *what: object) -> object:
+def eventually(true: Callable[[], Value | None], seconds: float, *what: object) -> Value:
     """The first true value of a condition; fails if there is none in SLOWDOWN times the seconds.
 
     Every deadline of the tests is kept here or in `ended`. Where a test's name tells the seconds,
@@ -81,11 +84,11 @@ def hold(seconds: float) -> None:
 class Running:
     """A process in its own process group, and its output so far, line by line."""
 
-    def __init__(self, *command: object, env: dict[str, str] | None = None, **options) -> None:
+    def __init__(self, *command: object, env: dict[str, str] | None = None, **options: Any) -> None:
         self.started = time.monotonic()
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
         options = pipes | {"stderr": subprocess.PIPE} | options
-        self.process = subprocess.Popen(
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(
             [str(word) for word in command],
             cwd=options.pop("cwd", PROJECT),
             env=environment(env),
@@ -125,6 +128,12 @@ class Running:
         found = (re.search(pattern, line) for line in [*self.out, *self.err])
         return next((match for match in found if match), None)
 
+    def write(self, data: bytes) -> None:
+        """Write to its standard input, which must be a pipe."""
+        assert self.process.stdin, "standard input is no pipe"
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
     def send(self, number: int) -> None:
         """Send a signal to the process alone, not to its group."""
         self.process.send_signal(number)
@@ -159,7 +168,7 @@ class Running:
 
     def __repr__(self) -> str:
         output = "\n".join([*self.out[-15:], *self.err[-40:]])
-        return f"{self.process.args}, status {self.process.poll()}, which printed\n{output}"
+        return f"{self.process.args!r}, status {self.process.poll()}, which printed\n{output}"
 
 
 class InTerminal(Running):

@@ -24,9 +24,9 @@ class Servers:
     """
 
     servers: str
-    kafkas: list[Running | None]
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = 1) -> None:
+        self.kafkas: list[Running | None] = [None] * size
         self.zookeeper: Running | None = None
         self.started: list[Running] = []
 
@@ -58,13 +58,19 @@ class Servers:
         kafka = self.kafkas[number]
         return kafka is not None and kafka.alive
 
+    def node(self, number: int) -> Running:
+        """One Kafka, which must have been started."""
+        kafka = self.kafkas[number]
+        assert kafka, f"Kafka {number} was not started"
+        return kafka
+
     def wait(self, number: int = 0) -> None:
         """Return when one Kafka accepts clients; fail with its output if it ends instead."""
 
         def ready() -> bool:
             assert self.runs(number), f"Kafka ended: {self.kafkas[number]}"
             assert not self.zookeeper or self.zookeeper.alive, f"ended: {self.zookeeper}"
-            return bool(self.kafkas[number].find(READY))
+            return bool(self.node(number).find(READY))
 
         eventually(ready, 60, f"Kafka {number} ready:", self.kafkas[number])
 
@@ -116,12 +122,11 @@ class Broker(Servers):
         self.servers = f"localhost:{self.port}"
         self.env = {"BROKER_PORT": str(self.port), "ZOOKEEPER_PORT": str(self.zookeeper_port)}
         self.env["BROKER_DATA"] = str(data)
-        self.kafka: Running | None = None
 
     @property
-    def kafkas(self) -> list[Running | None]:
-        """The one Kafka."""
-        return [self.kafka]
+    def kafka(self) -> Running:
+        """The one Kafka, which must have been started."""
+        return self.node(0)
 
     def start(self):
         """Start what does not run, both at once, and wait until Kafka accepts clients."""
@@ -138,7 +143,7 @@ class Broker(Servers):
         """Start Kafka unless it runs; does not wait for it."""
         if not self.runs(number):
             settings = self.listeners() | self.settings
-            self.kafka = self.server("kafka-server-start", *as_overrides(settings))
+            self.kafkas[0] = self.server("kafka-server-start", *as_overrides(settings))
 
     def listeners(self) -> dict[str, object]:
         """Kafka's settings for the proxied listeners."""
@@ -159,7 +164,7 @@ class Broker(Servers):
 
     def stop(self) -> None:
         """Stop Kafka, then ZooKeeper, as `launch_tmux.sh stop` does."""
-        for server in (self.kafka, self.zookeeper):
+        for server in (*self.kafkas, self.zookeeper):
             if server and server.alive:
                 server.stop(signal.SIGTERM, 20)
 
@@ -177,7 +182,7 @@ class KraftBroker(Broker):
     def start_kafka(self, number: int = 0) -> None:
         """Start Kafka unless it runs; does not wait for it."""
         if not self.runs(number):
-            self.kafka = self.server("kraft-server-start", *as_overrides(self.settings))
+            self.kafkas[0] = self.server("kraft-server-start", *as_overrides(self.settings))
 
 
 def addresses(names: Iterable[str], ports: Iterable[int]) -> str:

@@ -50,6 +50,12 @@ def test_a_history_without_a_fault_passes():
     account_of(RIGHT)
 
 
+def clear(*lists: list[str]) -> None:
+    """Remove all lines."""
+    for lines in lists:
+        lines.clear()
+
+
 def swap(lines: list[str], one: int, other: int) -> None:
     """Exchange two lines."""
     lines[one], lines[other] = lines[other], lines[one]
@@ -62,9 +68,9 @@ GAP = "a hole, a step back or doubled in the topic"
 UNPRINTED, UNEXPECTED = "stored, but not printed", "printed, but not stored"
 REPEATED, DISORDER = "printed twice", "printed out of order"
 CORRUPTED: dict[tuple[str, str], Callable[[History], object]] = {
-    (NOTHING, "nothing happened"): lambda h: [lines.clear() for lines in h.values()],
+    (NOTHING, "nothing happened"): lambda h: clear(*h.values()),
     (NOTHING, "the topic is empty"): lambda h: h["topic"].clear(),
-    (SILENT, "a producer printed nothing"): lambda h: (h["A"].clear(), h["A said"].clear()),
+    (SILENT, "a producer printed nothing"): lambda h: clear(h["A"], h["A said"]),
     (SILENT, "a line is missing"): lambda h: h["B"].pop(),
     (SILENT, "a line cannot be read"): lambda h: h["A"].append("A: 8"),
     (SILENT, "no totals"): lambda h: h["A said"].clear(),
@@ -124,8 +130,7 @@ def test_it_is_noticed_that_a_process(add, what):
     command, done = UNQUIET[what]
     one = add(Running("sh", "-c", f"read go; {command}", stdin=subprocess.PIPE))
     with pytest.raises(AssertionError), not_spinning(one):
-        one.process.stdin.write(b"go\n")
-        one.process.stdin.flush()
+        one.write(b"go\n")
         eventually(lambda: done(one), 10, one)
         happened = True
     assert happened

@@ -1,6 +1,6 @@
 """Each workaround is still needed, and works: a script with all of them beside one without it.
 
-A test where both do well says that kafka-python has been mended: delete the workaround, and the
+A test where both do well says that kafka-python has been fixed: delete the workaround, and the
 test with it.
 """
 

@@ -18,12 +18,12 @@ def test_a_producer_finds_brokers_that_come_back_at_another_address(own_broker, 
     (port,) = free_ports(1)
     moved = Broker(own_broker.data, ports=[port, own_broker.zookeeper_port])
     with moved, closing(Proxy(own_broker.port)) as proxy:
-        mended, faulty = pair(proxy.address, PRODUCE)
-        for one in (mended, faulty):
+        patched, faulty = pair(proxy.address, PRODUCE)
+        for one in (patched, faulty):
             one.said("A: 2")
         own_broker.stop()
         moved.start()
         proxy.target = port
-        before, after = last_acknowledged(faulty), last_acknowledged(mended)
-        eventually(lambda: last_acknowledged(mended) > after + 10, 20, mended)
+        before, after = last_acknowledged(faulty), last_acknowledged(patched)
+        eventually(lambda: last_acknowledged(patched) > after + 10, 20, patched)
         assert last_acknowledged(faulty) == before, faulty

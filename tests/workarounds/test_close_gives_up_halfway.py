@@ -9,11 +9,11 @@ pytestmark = pytest.mark.full
 
 
 def test_a_producer_that_gives_up_numbers_ends_without_a_traceback(pair, proxy):
-    mended, faulty = pair(proxy.address, PRODUCE)
-    for one in (mended, faulty):
+    patched, faulty = pair(proxy.address, PRODUCE)
+    for one in (patched, faulty):
         one.said("A: 20 ")
     proxy.turn("cut")
     hold(1)  # some numbers are sent
-    assert [one.stop() for one in (mended, faulty)] == [1, 1], (mended, faulty)
-    assert not mended.find("Traceback"), mended
+    assert [one.stop() for one in (patched, faulty)] == [1, 1], (patched, faulty)
+    assert not patched.find("Traceback"), patched
     assert faulty.find("Traceback"), faulty

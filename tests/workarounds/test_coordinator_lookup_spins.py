@@ -12,11 +12,11 @@ def test_a_consumer_stays_calm_while_a_dead_coordinator_is_named(pair, busy, tmp
     cluster = Cluster(tmp_path)
     try:
         cluster.start().create(topic)
-        mended, faulty = pair(cluster.servers, CONSUME)
-        for one in (mended, faulty):
+        patched, faulty = pair(cluster.servers, CONSUME)
+        for one in (patched, faulty):
             one.said("Reading partition")
-        cluster.kafkas[cluster.coordinator(f"{topic}-without")].kill()
+        cluster.node(cluster.coordinator(f"{topic}-without")).kill()
         # Another broker names it until its session is over.
-        assert busy(mended, faulty, seconds=4) == [False, True], (mended, faulty)
+        assert busy(patched, faulty, seconds=4) == [False, True], (patched, faulty)
     finally:
         cluster.kill()

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.full
 
 def test_a_handshake_without_an_answer_is_given_up(pair, proxy):
     proxy.turn("mute")
-    mended, faulty = pair(proxy.address, PRODUCE, KAFKA_SECURITY_PROTOCOL="SSL")
-    mended.said("Waiting for Kafka", 10)
+    patched, faulty = pair(proxy.address, PRODUCE, KAFKA_SECURITY_PROTOCOL="SSL")
+    patched.said("Waiting for Kafka", 10)
     hold(4)
     assert not faulty.err, faulty

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.full
 
 def test_what_came_before_the_end_of_a_connection_is_heard(pair, proxy):
     proxy.turn("http")
-    mended, faulty = pair(proxy.address, PRODUCE)
-    mended.said("not a Kafka broker", 10)
+    patched, faulty = pair(proxy.address, PRODUCE)
+    patched.said("not a Kafka broker", 10)
     faulty.said("it closed the connection", 10)
-    assert not mended.find("it closed the connection"), mended
+    assert not patched.find("it closed the connection"), patched

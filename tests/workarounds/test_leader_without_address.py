@@ -8,9 +8,9 @@ pytestmark = pytest.mark.full
 
 
 def test_a_producer_goes_on_once_the_leader_has_an_address_again(only_one_spins, proxy):
-    mended, faulty = only_one_spins("rename")
+    patched, faulty = only_one_spins("rename")
     printed = len(faulty.out)
     proxy.turn("pass")
-    mended.said("is back", 10)
+    patched.said("is back", 10)
     hold(3)
     assert len(faulty.out) == printed, faulty

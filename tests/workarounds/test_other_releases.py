@@ -13,9 +13,10 @@ from tests.support.process import PROJECT
 def copy_of_kafka(directory: Path, release: str) -> Path:
     """The installed kafka-python under the name of another release."""
     package = directory / "kafka"
-    shutil.copytree(
-        Path(find_spec("kafka").origin).parent, package, ignore=shutil.ignore_patterns("*.pyc")
-    )
+    installed = find_spec("kafka")
+    assert installed and installed.origin, "kafka-python is not installed"
+    compiled = shutil.ignore_patterns("*.pyc")
+    shutil.copytree(Path(installed.origin).parent, package, ignore=compiled)
     (package / "version.py").write_text(f"__version__ = '{release}'\n")
     return package
 

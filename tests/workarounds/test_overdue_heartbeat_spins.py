@@ -14,7 +14,7 @@ def test_a_member_of_a_group_stays_calm_in_a_silent_network(pair, proxy, busy, t
     for one in (one for both in pairs for one in both):
         one.said("Standing by|A: 20")
     proxy.turn("cut")
-    mended, faulty = zip(*pairs, strict=True)
-    outcome = busy(*mended, *faulty, seconds=6)
-    assert not any(outcome[:3]), mended
+    patched, faulty = zip(*pairs, strict=True)
+    outcome = busy(*patched, *faulty, seconds=6)
+    assert not any(outcome[:3]), patched
     assert any(outcome[3:]), faulty
