@@ -26,7 +26,7 @@ def read_messages(consumer: Reader) -> None:
     """Poll for records, print those that are numbers, then commit, until stopped.
 
     If it is killed after printing and before committing, the next run prints those numbers again:
-    none is lost. Raises OSError of the output, and KafkaError that retrying cannot fix.
+    none is lost. Raises OSError if writing fails, and KafkaError that retrying cannot fix.
     """
     skipped = 0
     while not stop.is_set():

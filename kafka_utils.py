@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 try:
-    # Ctrl-C waits until all is imported: an interrupted import would print a traceback.
+    # Defer Ctrl-C until all is imported: an interrupted import would print a traceback.
     unmasked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         from kafka import KafkaConsumer, KafkaProducer
@@ -47,13 +47,13 @@ __all__ = [
     "stop",
 ]
 
-# What KAFKA_… may change for the consumer.
+# The consumer's defaults; each can be overridden by its variable KAFKA_<OPTION>.
 CONSUMER_OPTIONS: dict[str, object] = {
     # After this time the partitions of a dead consumer are reassigned.
     "session_timeout_ms": 10_000,
     "heartbeat_interval_ms": 1_000,
-    # A consumer that cannot print for so long leaves its group. A request to join that was lost in
-    # the network is sent again five seconds after this time.
+    # A consumer that cannot print for so long leaves its group. A request to join whose answer is
+    # lost is sent again five seconds later than that.
     "max_poll_interval_ms": 30_000,
     # Each batch waits for its commit: with the default of 500 a backlog would wait too often.
     "max_poll_records": 5_000,
@@ -105,7 +105,7 @@ def connect_kafka_consumer() -> Reader:
 
 @contextmanager
 def script(doing: str) -> Iterator[None]:
-    """A block that is a script: whatever ends it is one sentence and an exit status.
+    """Run a script: stop signals and errors end the block with one sentence and an exit status.
 
     Ctrl-C, SIGTERM and SIGHUP set `stop`, on which the block returns by itself; a second Ctrl-C
     ends the process. `doing` says what an error of Kafka stops, as in "Reading". Raises

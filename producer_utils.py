@@ -5,7 +5,7 @@ import time
 
 from kafka_utils import TOPIC, TOPIC_MISSING, InFlight, connect_kafka_producer, script, stop
 
-TOLERANCE = 0.1  # seconds by which a number may be late; a quarter of sleep_time if that is more
+TOLERANCE = 0.1  # seconds by which a number may be late, or a quarter of sleep_time if that is more
 
 
 def produce(sleep_time: float = 1, even: bool = True, key: str | None = None) -> None:
@@ -32,18 +32,18 @@ def produce(sleep_time: float = 1, even: bool = True, key: str | None = None) ->
                 try:
                     future = producer.send(TOPIC, key=key.encode(), value=str(number).encode())
                     in_flight.add(number, future)
-                except TOPIC_MISSING:  # the number is sent at the next time
+                except TOPIC_MISSING:  # not sent: the same number is tried at the next time
                     in_flight.topic_missing = True
             due = next_time(due, sleep_time)
             in_flight.report(until=due)
 
 
 def on_time(due: float, interval: float) -> bool:
-    """Whether a number may be sent: after a pause it is too late until the next time."""
+    """Whether a number may still be sent; after a pause it is not, so that there is no burst."""
     return not interval or time.monotonic() <= due + max(TOLERANCE, interval / 4)
 
 
 def next_time(due: float, interval: float) -> float:
-    """The next of the times on the monotonic clock that are `interval` seconds apart."""
+    """The first time of the schedule that is not over, on the monotonic clock."""
     missed = (time.monotonic() - due) / interval if interval else 0
     return due + max(1, math.ceil(missed)) * interval

@@ -108,6 +108,9 @@ def attempts(
             if made := attempt():
                 outcome.put(made)
                 return
+        except SystemExit as error:
+            outcome.put(error)
+            return
         except Exception as error:
             if not is_transient(error):
                 outcome.put(SystemExit(f"Cannot start: {describe(error)[0]}."))

@@ -63,8 +63,8 @@ class InFlight:
     def report(self, until: float) -> None:
         """Print the numbers that are acknowledged until that time on the monotonic clock.
 
-        Returns earlier at `stop`, and later while LIMIT numbers are unacknowledged. Raises
-        SystemExit if Kafka rejects a number, and OSError of the output.
+        Returns earlier at `stop`, and later while the next number has to wait. Raises SystemExit if
+        Kafka rejects a number, and OSError if writing fails.
         """
         notified = False
         while not stop.is_set():
@@ -78,9 +78,9 @@ class InFlight:
                 notify(f"{LIMIT} numbers are unacknowledged: waiting before the next one.")
 
     def is_full(self) -> bool:
-        """Whether the next number has to wait; until the first is acknowledged it has to.
+        """Whether the next number has to wait, as it has to until the first is acknowledged.
 
-        After a refused number kafka-python sends those behind it: the first could not be repeated.
+        If Kafka refuses the first number it is sent again: none may be sent behind it until then.
         """
         return len(self.pending) >= (LIMIT if self.sent > len(self.pending) else 1)
 
@@ -89,7 +89,7 @@ class InFlight:
         if not self.pending:
             stop.wait(timeout)
         elif timeout:
-            with suppress(KafkaError):  # of a rejected number: see below
+            with suppress(KafkaError):  # no answer yet, or rejected: handled below
                 self.pending[0][1].get(timeout)
         lines = []
         while self.pending and self.pending[0][1].succeeded():
@@ -104,9 +104,9 @@ class InFlight:
     def reject(self, number: int, future: Future) -> None:
         """Raise SystemExit with the reason why Kafka has rejected a number.
 
-        Returns, with the number to be sent again, if it was the first and its sequence number did
-        not fit: where Kafka's data were deleted, it may give a running producer's id to another.
-        kafka-python has asked for another id then.
+        Returns, with the number to be sent again, if it was the first one and its sequence number
+        did not fit: a broker whose data were deleted may give the id of a running producer to a new
+        one. kafka-python has asked for another id then.
         """
         if self.sent == 1 and isinstance(future.exception, OutOfOrderSequenceNumberError):
             self.pending.clear()
@@ -133,6 +133,9 @@ class InFlight:
             error = gone
         finally:
             close(self.producer)
+            if self.pending:  # some may be acknowledged since
+                with suppress(OSError, SystemExit):
+                    self.print_acknowledged(0)
             self.summarize()
         if self.pending and (error is None or isinstance(error, BrokenPipeError)):
             raise SystemExit(1)

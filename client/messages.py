@@ -26,7 +26,7 @@ DENIED = "access denied: ask for the ACL"
 GROUP = "see KAFKA_GROUP_ID"
 CLOSED = "it closed the connection: not ready yet, or see KAFKA_SECURITY_PROTOCOL"
 
-# Part of an error's name or text, what it means, and whether retrying cannot help.
+# Part of an error's name or text, what it means, and whether it is final; the first match counts.
 MEANINGS = (
     (
         "CreateTopics",
@@ -82,7 +82,7 @@ MEANINGS = (
     ("ostname mismatch", "its certificate is for another host name", True),
     ("address mismatch", "its certificate is for a host name, not for this address", True),
     ("CERTIFICATE_VERIFY_FAILED", "certificate not trusted by KAFKA_SSL_CAFILE", True),
-    ("ALERT", "it refuses our certificate or TLS version: see KAFKA_SSL_CERTFILE", True),
+    ("_ALERT_", "it refuses our certificate or TLS version: see KAFKA_SSL_CERTFILE", True),
     ("InvalidTimestamp", "it says that this machine's clock is off: set the clock", True),
     ("OutOfOrderSequence", "Kafka has lost numbers that it had acknowledged", True),
     ("InconsistentGroupProtocol", f"the group uses another protocol: {GROUP}", True),

@@ -37,9 +37,8 @@ HELD_BACK = "perhaps an open transaction or a quota holds them back"
 class Reader(ConsumerRebalanceListener):
     """Polls, and commits what was processed; leaving the `with` block closes the consumer.
 
-    A partition has a place once it is known where to read on: after the last record that was
-    processed, or where it was begun. By the place's epoch kafka-python notices that Kafka has lost
-    that record.
+    The place of a partition is where reading resumes: after the last record that was processed, or
+    where it was begun. By its leader epoch kafka-python detects that the log was truncated.
     """
 
     def __init__(self, consumer: KafkaConsumer) -> None:
@@ -52,11 +51,12 @@ class Reader(ConsumerRebalanceListener):
         self.polled: dict[TopicPartition, Place] = {}  # the places after what poll() returned last
         self.flowing: set[TopicPartition] = set()  # of which the last poll() returned records
         self.uncommitted: set[TopicPartition] = set()
-        # Places that Kafka has lost: what the group has committed up to there does not count.
+        # Places behind a truncation: commits up to them do not count.
         self.lost: dict[TopicPartition, Place] = {}
-        self.rewinds: dict[TopicPartition, str] = {}  # since when no place was found, and why
-        # Partitions of which kafka-python may still return, or say, what it fetched or found out
-        # before seek(): about another topic, another log, or a position without an epoch.
+        self.rewinds: dict[TopicPartition, str] = {}  # why a partition gets another place
+        self.unannounced: set[TopicPartition] = set()
+        # Partitions that were just sought: the first batch or error that follows may stem from a
+        # request that was sent before seek(). It is dropped, and seek() repeated.
         self.sought: set[TopicPartition] = set()
         self.stall = StallNotice(self.monitor)
         consumer.subscribe([TOPIC], listener=self)
@@ -91,15 +91,16 @@ class Reader(ConsumerRebalanceListener):
         if not self.places_known:
             self.find_places()
         self.commit()
-        if self.uncommitted or not self.places_known:
-            # Only what one poll() returned may be delivered a second time.
-            self.consumer.pause(*self.consumer.assignment())
-        else:
-            self.consumer.resume(*self.consumer.paused())
+        with suppress(*UNASSIGNED):
+            if self.uncommitted or not self.places_known:
+                # Only what one poll() returned may be delivered a second time.
+                self.consumer.pause(*self.consumer.assignment())
+            else:
+                self.consumer.resume(*self.consumer.paused())
         self.stall.update(*self.awaiting() or self.held_back())
         batches = self.consumer.poll(timeout_ms=int(POLL_INTERVAL * 1000))
         self.notice_new_topic()
-        if not self.places_known:  # these records may be others': find_places() goes back
+        if not self.places_known:  # a rebalance or a new topic: find_places() goes back
             return []
         for partition in self.sought & batches.keys():
             self.seek_again(partition)
@@ -118,7 +119,7 @@ class Reader(ConsumerRebalanceListener):
         if self.grouped:
             self.uncommitted |= self.polled.keys()
         self.polled = {}
-        if not self.uncommitted or not self.places_known:  # another member may have read on
+        if not self.uncommitted or not self.places_known:  # our places may be outdated
             return
         offsets = {one: self.place[one].to_commit(self.topic_id) for one in self.uncommitted}
         try:
@@ -143,10 +144,10 @@ class Reader(ConsumerRebalanceListener):
             assigned = self.consumer.assignment()
             for partition in (self.place.keys() | self.lost.keys()) - assigned:
                 self.forget(partition)
-            new = assigned - self.place.keys() - self.rewinds.keys()
+            self.unannounced |= assigned - self.place.keys() - self.rewinds.keys()
             for partition in assigned:
                 self.find_place(partition)
-            self.announce(assigned, new)
+            self.announce(assigned)
         except (KafkaError, *UNASSIGNED) as error:
             self.places_known = False
             if not isinstance(error, UNASSIGNED) and not is_transient(error):
@@ -178,8 +179,9 @@ class Reader(ConsumerRebalanceListener):
     def own_place(self, partition: TopicPartition) -> Place | None:
         """Our place in a partition, which may be where its log was cut.
 
-        If the leader has kept its epoch, what it has stored since may be before the point of
-        divergence that it names: then it is the first record that is later than the last one read.
+        A leader that has kept its epoch cannot tell what it stored after the truncation from what
+        was there: such records may precede the offset that it names as the point of divergence.
+        Then reading resumes at the first record that is later than the last one that was read.
         """
         own, lost = self.place.get(partition), self.lost.get(partition)
         if own and lost and partition in self.rewinds and own.epoch == lost.epoch and lost.time > 0:
@@ -207,8 +209,8 @@ class Reader(ConsumerRebalanceListener):
             self.consumer.seek(partition, place.with_epoch())
 
     def seek_again(self, partition: TopicPartition) -> None:
-        """Believe what kafka-python returns, or says, of a partition from now on."""
-        self.sought.remove(partition)
+        """Repeat seek(); what kafka-python returns or raises for the partition counts after it."""
+        self.sought.discard(partition)
         if partition in self.place:
             with suppress(*UNASSIGNED):
                 self.seek(partition, self.place[partition])
@@ -256,17 +258,18 @@ class Reader(ConsumerRebalanceListener):
                     self.place.pop(partition, None)
         places_known = self.places_known
         for partition, divergent in found.items():
-            if partition in self.sought:
-                self.seek_again(partition)
-            elif places_known and self.may_diverge(partition, divergent):
+            current = places_known and partition not in self.sought
+            if current and self.may_diverge(partition, divergent):
                 self.rewind(partition, divergent, why)
+            else:  # about another position, from which kafka-python would read on
+                self.seek_again(partition)
 
     def may_diverge(self, partition: TopicPartition, divergent: Place | None) -> bool:
         """Whether a log may diverge before our place; if not, another position was meant."""
         own = self.place.get(partition)
         if own is None or divergent is None:
             return own is not None
-        return divergent.offset < own.offset and divergent.epoch <= own.epoch
+        return divergent.offset < own.offset and (own.epoch < 0 or divergent.epoch <= own.epoch)
 
     def rewind(self, partition: TopicPartition, divergent: Place | None, why: str) -> None:
         """Resume a partition where Kafka's log diverges from what was read, or at the earliest."""
@@ -276,8 +279,9 @@ class Reader(ConsumerRebalanceListener):
         if divergent:
             self.place[partition] = divergent
 
-    def announce(self, assigned: set[TopicPartition], new: set[TopicPartition]) -> None:
+    def announce(self, assigned: set[TopicPartition]) -> None:
         """Say which partitions are read from now on, and from where."""
+        new, self.unannounced = self.unannounced & assigned, set()
         if not assigned:
             notify("Standing by: no partition is assigned to this consumer.")
         elif len(new) > 10:

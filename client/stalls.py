@@ -5,9 +5,9 @@ import time
 from client.messages import notify
 from client.monitor import ConnectionMonitor
 
-# Seconds after which a wait is reported, if the broker has given the same reason all the time: one
-# that has just started gives others for a moment. Without any reason it takes longer, since that
-# the connection is lost (request_timeout_ms) says more.
+# Seconds to wait before reporting, if the broker has given the same reason all the time: one that
+# has just started gives others for a moment. Without a reason it takes longer: if the connection is
+# lost, that is reported after request_timeout_ms, and says more.
 PATIENCE = 5
 WITHOUT_REASON = 7.5
 

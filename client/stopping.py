@@ -14,8 +14,8 @@ SAME_SIGNAL = 0.1  # seconds
 class StopFlag:
     """Whether the scripts of this process are to end; whoever waits looks at it every 0.2 s.
 
-    Without a lock or an event: a signal handler would wait for ever for one that the code that it
-    interrupted holds.
+    set() and is_set() take no lock: a signal handler would wait for ever for one that is held by
+    the code that it interrupted.
     """
 
     def __init__(self) -> None:
