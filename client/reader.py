@@ -168,7 +168,9 @@ class Reader(ConsumerRebalanceListener):
         self.seek(partition, place)
         self.sought.add(partition)
         self.place[partition] = place
-        if self.grouped and own == place != committed:
+        # Where reading was only begun, there is nothing to commit.
+        processed = place.time >= 0 or partition in self.lost or partition in self.uncommitted
+        if self.grouped and own == place and place != committed and processed:
             self.uncommitted.add(partition)
         else:
             self.uncommitted.discard(partition)

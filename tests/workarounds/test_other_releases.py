@@ -33,7 +33,8 @@ def rename_modules(package: Path, modules: set[str]) -> None:
                 text = re.sub(rf"\bfrom \.{name} import", f"from .{name}_ import", text)
         file.write_text(text)
     for module in modules:
-        file = package.joinpath(*module.split(".")).with_suffix(".py")
+        file = package.joinpath(*module.split("."))
+        file = file if file.is_dir() else file.with_suffix(".py")
         file.rename(file.with_stem(f"{file.stem}_"))
 
 
