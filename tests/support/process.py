@@ -88,7 +88,7 @@ class Running:
         self.started = time.monotonic()
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
         options = pipes | {"stderr": subprocess.PIPE} | options
-        self.process: subprocess.Popen[bytes] = subprocess.Popen(
+        self.process: subprocess.Popen[Any] = subprocess.Popen(
             [str(word) for word in command],
             cwd=options.pop("cwd", PROJECT),
             env=environment(env),
