@@ -31,26 +31,25 @@ def read_messages(consumer: Reader) -> None:
     skipped = 0
     while not stop.is_set():
         records = consumer.poll()
-        print_lines([to_line(record) for record in records if is_number(record)])
-        skipped += name_others(records)
+        lines = [to_line(record) for record in records]
+        print_lines([line for line in lines if line])
+        skipped += name_others(records, lines)
         consumer.commit()
     if skipped:
         notify(f"{skipped} skipped: not a number.")
 
 
-def is_number(record: ConsumerRecord) -> bool:
-    """Whether the value of a record is a decimal number in ASCII."""
-    return record.value is not None and record.value.removeprefix(b"-").isdigit()
-
-
 def to_line(record: ConsumerRecord) -> str:
-    """`key: value` of a number."""
-    return f"{'?' if record.key is None else printable(record.key)}: {record.value.decode()}"
+    """`key: value` of a number, a decimal one in ASCII; empty for any other record."""
+    value = record.value
+    if value is None or not value.removeprefix(b"-").isdigit():
+        return ""
+    return f"{'?' if record.key is None else printable(record.key)}: {value.decode()}"
 
 
-def name_others(records: list[ConsumerRecord]) -> int:
-    """How many records are no numbers; each is named on standard error."""
-    others = [record for record in records if not is_number(record)]
+def name_others(records: list[ConsumerRecord], lines: list[str]) -> int:
+    """How many records have no line; each is named on standard error."""
+    others = [record for record, line in zip(records, lines, strict=True) if not line]
     for record in others:
         value = record.value
         found = "no value" if value is None else printable(value[:40]) or "an empty value"
