@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from client.settings import OPTIONS
 from tests.support.account import key_of_record
 from tests.support.client import number_of, records, write
 from tests.support.kraft import (
@@ -299,6 +300,17 @@ def test_each_login_of_a_managed_service_is_one_that_the_settings_take(add):
         env = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": mechanism}
         env |= aws if mechanism == "AWS_MSK_IAM" else user
         waiting = add(script("producer_a.py", "localhost:1", "numbers", **env))
+        waiting.said("connection refused", BACK)
+
+
+def test_the_settings_for_event_hubs_are_accepted(add):
+    (block,) = blocks("Managed services")
+    env = dict(re.findall(r"export (KAFKA_\w+)='?([^'\n]+)", block))
+    assert {f"KAFKA_{option.upper()}" for option in OPTIONS} > env.keys()
+    env |= {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "PLAIN"}
+    env["KAFKA_SASL_PLAIN_PASSWORD"] = "x"
+    for name in ("producer_a.py", "consumer_c.py"):
+        waiting = add(script(name, "localhost:1", "numbers", **env))
         waiting.said("connection refused", BACK)
 
 
