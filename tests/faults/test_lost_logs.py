@@ -54,6 +54,7 @@ def test_a_topic_created_again_and_longer_than_before_is_read_whole(broker, topi
     elif end != "running":
         one = session.run("consumer_c.py", **short)
     eventually(lambda: session.committed() == 20, 20, "a commit of", one)
+    one.said("^A: 19$")  # its output is read by a thread of its own
     shown = [number for _, number in printed(one) if number < 100]
     assert sorted(set(shown)) == list(range(20)), one
     # Some may be fetched before the new topic is noticed, and be printed twice.
