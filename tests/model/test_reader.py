@@ -22,7 +22,7 @@ def quiet(monkeypatch):
     monkeypatch.setattr(reader, "monitor_of", lambda consumer: consumer)
     monkeypatch.setattr(reader.StallNotice, "update", lambda *_: None)
     monkeypatch.setattr(StopFlag, "wait", lambda *_: None)
-    for name in ("notify", "notify_interrupted"):
+    for name in ("announce", "notify", "notify_interrupted"):
         monkeypatch.setattr(reader, name, lambda *_: None)
 
 
@@ -39,8 +39,10 @@ class TakesNamesakeForOldTopic(Reader):
 class RereadsAfterTruncation(Reader):
     """Reads all again where Kafka has lost the end of a log."""
 
-    def rewind(self, partition, divergent, why):
-        super().rewind(partition, None, why)
+    def recover(self, error):
+        for partition in getattr(error, "divergent_offsets", ()):
+            error.divergent_offsets[partition] = None
+        super().recover(error)
 
 
 class AsksForPositionsInHandler(Reader):
@@ -94,7 +96,8 @@ class TakesFailedCommitForDone(Reader):
 
     def commit(self):
         super().commit()
-        self.uncommitted.clear()
+        for known in self.partitions.values():
+            known.uncommitted = False
 
 
 class MarksWithPresentTopic(Reader):
@@ -109,7 +112,7 @@ class TrustsKeptPositions(Reader):
     """Reads on after a rebalance where kafka-python was before it."""
 
     def on_partitions_assigned(self, assigned):
-        if not self.place.keys() >= assigned:
+        if not self.partitions.keys() >= assigned:
             super().on_partitions_assigned(assigned)
         self.joining = False
 
@@ -118,7 +121,7 @@ class PrefersOwnPlace(Reader):
     """Does not look what others have committed meanwhile."""
 
     def committed(self, partition):
-        return None if partition in self.place else super().committed(partition)
+        return None if self.partitions[partition].place else super().committed(partition)
 
 
 class ForgetsLeaderEpoch(Reader):
@@ -131,9 +134,9 @@ class ForgetsLeaderEpoch(Reader):
 class ReturnsWhatWasFetchedBefore(Reader):
     """Returns what was fetched before seek(), even if it was of a deleted topic."""
 
-    def find_place(self, partition):
-        super().find_place(partition)
-        self.sought.discard(partition)
+    def find_place(self, partition, known):
+        super().find_place(partition, known)
+        known.sought = False
 
 
 class TrustsLateErrors(Reader):
@@ -141,8 +144,9 @@ class TrustsLateErrors(Reader):
 
     def recover(self, error):
         for partition, divergent in getattr(error, "divergent_offsets", {}).items():
-            if partition in self.place:
-                self.rewind(partition, divergent and Place(*divergent[::2]), "")
+            if known := self.partitions.get(partition):
+                known.rewind(divergent and Place(*divergent[::2]), "")
+                self.places_known = False
                 return
         super().recover(error)
 
