@@ -9,6 +9,7 @@ import pytest
 from tests.support.account import not_spinning
 from tests.support.client import write
 from tests.support.process import eventually, hold
+from tests.support.secured import SESSION
 from tests.support.session import goes_on
 
 pytestmark = pytest.mark.timeout(120)
@@ -116,3 +117,25 @@ def test_a_consumer_that_waits_for_one_held_up_to_join_the_group_waits_quietly(s
     second.said("Standing by|Reading partition", 5)
     second.said("No longer waiting to join the group.", 5)
     session.settle(first, second)
+
+
+@pytest.mark.full
+def test_logins_that_expire_during_a_rebalance_of_35_seconds_lose_no_number(secured, session):
+    session.servers = secured.servers
+    session.settings |= secured.access("BRIEF", **secured.bob())  # logs in anew every 4 s
+    session.settings["KAFKA_SESSION_TIMEOUT_MS"] = "60000"
+    a, b = session.run("producer_a.py"), session.run("producer_b.py")
+    consumers = [session.run("consumer_c.py"), held := session.run("consumer_c.py")]
+    eventually(lambda: any(one.find("Standing by") for one in consumers), 20, *consumers)
+    held.send(signal.SIGSTOP)
+    consumers.append(session.run("consumer_c.py"))
+    waiting = [one for one in consumers if one is not held]
+    for one in waiting:
+        one.said("Waiting to join the group: .* slow to rejoin", 20)
+    hold(35)
+    count = sum(len(one.out) for one in consumers)
+    held.send(signal.SIGCONT)
+    eventually(lambda: sum(len(one.out) for one in consumers) > count + 50, 20, *consumers)
+    hold(2 * SESSION)
+    assert not any(one.find("lost") for one in (a, b, *waiting)), session.all
+    session.settle(*consumers, twice_allowed=2)
