@@ -49,6 +49,8 @@ def to_line(record: ConsumerRecord) -> str:
 
 def name_others(records: list[ConsumerRecord], lines: list[str]) -> int:
     """How many records have no line; each is named on standard error."""
+    if all(lines):
+        return 0
     others = [record for record, line in zip(records, lines, strict=True) if not line]
     for record in others:
         value = record.value
