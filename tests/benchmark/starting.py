@@ -16,7 +16,7 @@ from tests.benchmark.measuring import QUICK, at_end, contender, directory, endin
 from tests.benchmark.outcome import Run, Runs
 from tests.support.process import Running, eventually
 from tests.support.servers import Broker
-from tests.support.tmux import Machine
+from tests.support.tmux import Sandbox
 
 REST = (200, 5)[QUICK]  # seconds
 
@@ -48,9 +48,9 @@ class Stock(Broker):
 
 
 @cache
-def machine() -> Machine:
-    """A machine for the tiles, on which they start again and again."""
-    own = Machine()
+def sandbox() -> Sandbox:
+    """A sandbox for the tiles, in which they start again and again."""
+    own = Sandbox()
     at_end.callback(own.close)
     return own
 
@@ -66,19 +66,19 @@ def servers(kind: type[Broker]) -> Broker:
 def tiles() -> Run:
     """Seconds from ./launch_tmux.sh to the first number in tile C."""
     begin = time.monotonic()
-    machine().launch()
+    sandbox().launch()
     shown_by_c()
     seconds = time.monotonic() - begin
-    machine().launch("stop")
+    sandbox().launch("stop")
     return {"seconds": seconds}
 
 
 def shown_by_c() -> None:
     """Return when the first number stands in tile C."""
-    tile = machine().tiles()["Consumer C"].pane
+    tile = sandbox().tiles()["Consumer C"].pane
     number = re.compile(r"^[AB]: \d+", re.M)
     shown = ("capture-pane", "-p", "-t", tile)
-    eventually(lambda: number.search(machine().tmux(*shown)), 60, "a number in tile C")
+    eventually(lambda: number.search(sandbox().tmux(*shown)), 60, "a number in tile C")
 
 
 def one_after_the_other() -> Run:
@@ -112,10 +112,10 @@ def servers_alone() -> Run:
 
 def tiles_at_rest() -> Runs:
     """Percent of a core and MB that the processes of each tile take, over some time."""
-    machine().launch()
+    sandbox().launch()
     shown_by_c()
     time.sleep(5)
-    tiles = {title: psutil.Process(tile.pid) for title, tile in machine().tiles().items()}
+    tiles = {title: psutil.Process(tile.pid) for title, tile in sandbox().tiles().items()}
     families = {title: [one, *one.children(recursive=True)] for title, one in tiles.items()}
     before = {title: busy(family) for title, family in families.items()}
     time.sleep(REST)
@@ -125,7 +125,7 @@ def tiles_at_rest() -> Runs:
         runs[title] = [
             {"core": share, "memory": sum(one.memory_info().rss for one in family) / 1e6}
         ]
-    machine().launch("stop")
+    sandbox().launch("stop")
     return runs
 
 

@@ -1,4 +1,4 @@
-"""A copy of the project to try the installation in, and machines for the launcher."""
+"""A copy of the project to try the installation in, and sandboxes for the launcher."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.process import PROJECT, Running
-from tests.support.tmux import Machine
+from tests.support.tmux import Sandbox
 
 REQUIREMENTS = ("requirements.txt", "broker/requirements.txt")
 
@@ -49,19 +49,19 @@ def install(copy, add) -> Callable[..., Running]:
 
 
 @pytest.fixture
-def new_machine() -> Iterator[Callable[..., Machine]]:
-    """Makes machines that are gone after the test, with all that runs on them."""
+def new_sandbox() -> Iterator[Callable[..., Sandbox]]:
+    """Makes sandboxes that are gone after the test, with all that runs in them."""
     with ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(Machine(**settings))
+        yield lambda **settings: stack.enter_context(Sandbox(**settings))
 
 
 @pytest.fixture
-def machine(new_machine) -> Machine:
-    """A machine with default settings."""
-    return new_machine()
+def sandbox(new_sandbox) -> Sandbox:
+    """A sandbox with default settings."""
+    return new_sandbox()
 
 
 @pytest.fixture
-def small(new_machine, broker, topic) -> Machine:
-    """A machine where the launcher starts only the scripts and htop, on the tests' broker."""
-    return new_machine(KAFKA_BOOTSTRAP_SERVERS=broker.servers, KAFKA_TOPIC=topic, KAFKA_GROUP_ID="")
+def small(new_sandbox, broker, topic) -> Sandbox:
+    """A sandbox where the launcher starts only the scripts and htop, on the tests' broker."""
+    return new_sandbox(KAFKA_BOOTSTRAP_SERVERS=broker.servers, KAFKA_TOPIC=topic, KAFKA_GROUP_ID="")

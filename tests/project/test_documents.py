@@ -31,7 +31,7 @@ import pyte
 import pytest
 
 from tests.support.process import PROJECT, eventually, free_ports
-from tests.support.tmux import STARTUP, Machine, Terminal
+from tests.support.tmux import STARTUP, Sandbox, Terminal
 from tests.support.trio import SCRIPTS
 
 TYPED = ("README.md", "docs/experiments.md")
@@ -78,10 +78,10 @@ class Reader:
         # The pages' ports may be taken on this machine.
         self.ports = dict(zip(("9093", "9094"), map(str, free_ports(2)), strict=True))
         own = {"BROKER_DATA": "", "CONTROLLER_PORT": self.ports["9093"], "HISTFILE": ""}
-        self.machine = Machine(**own)
-        self.ports["9092"] = str(self.machine.broker_port)
-        (self.machine.home / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
-        self.project = self.machine.home / "numbers"
+        self.sandbox = Sandbox(**own)
+        self.ports["9092"] = str(self.sandbox.broker_port)
+        (self.sandbox.home / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
+        self.project = self.sandbox.home / "numbers"
         self.terminals: list[Terminal] = []
         self.typed: dict[Terminal, str] = {}  # the last line
         self.prompts: dict[Terminal, int] = {}  # shown when it was typed
@@ -89,9 +89,9 @@ class Reader:
 
     def open(self) -> Terminal:
         """A new terminal, in the project once it is cloned; its prompt shows the last status."""
-        where = self.project if self.project.exists() else self.machine.home
+        where = self.project if self.project.exists() else self.sandbox.home
         shell = f"cd {where} && exec env PS1='\\n[$?] ' bash --norc --noprofile"
-        self.terminals.append(Terminal(self.machine, "sh", "-c", shell))
+        self.terminals.append(Terminal(self.sandbox, "sh", "-c", shell))
         eventually(lambda: statuses(self.terminals[-1]), STARTUP, "a prompt")
         return self.terminals[-1]
 
@@ -116,7 +116,7 @@ class Reader:
         (self.project / name).write_text(self.with_own_ports("\n".join(lines) + "\n"))
 
     def with_own_ports(self, text: str) -> str:
-        """A text with this machine's ports in place of the pages'."""
+        """A text with its sandbox's ports in place of the pages'."""
         return re.sub(r"\b909[234]\b", lambda port: self.ports[port[0]], text)
 
     def enter(self, terminal: Terminal, line: str) -> None:
@@ -236,9 +236,9 @@ def as_pattern(line: str, any_figures: bool = True) -> re.Pattern:
 
 @pytest.fixture
 def reader() -> Iterator[Reader]:
-    """A reader whose machine is gone after the test."""
+    """A reader whose sandbox is gone after the test."""
     reader = Reader()
-    with reader.machine:
+    with reader.sandbox:
         yield reader
 
 
@@ -250,13 +250,13 @@ def clone() -> None:
 
 
 def servers(reader: Reader) -> list[psutil.Process]:
-    """ZooKeeper and the brokers that run on a reader's machine."""
-    return [one for one in reader.machine.processes() if one.name() == "java"]
+    """ZooKeeper and the brokers that run in a reader's sandbox."""
+    return [one for one in reader.sandbox.processes() if one.name() == "java"]
 
 
 def left(reader: Reader) -> set[str]:
     """What the files in a reader's home are in."""
-    home = reader.machine.home
+    home = reader.sandbox.home
     return {one.relative_to(home).parts[0] for one in home.rglob("*") if one.is_file()}
 
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.support.process import eventually
-from tests.support.tmux import LAUNCHER, PERSON, REDRAW, STARTUP, Machine, Terminal
+from tests.support.tmux import LAUNCHER, PERSON, REDRAW, STARTUP, Sandbox, Terminal
 
 TITLES = ["ZooKeeper", "Kafka", "htop", "Producer A", "Producer B", "Consumer C"]
 TRIO = TITLES[3:]
@@ -21,13 +21,13 @@ pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(scope="module")
-def started() -> Iterator[tuple[Machine, Terminal]]:
-    """A machine where the launcher was started in a terminal of 80 columns and 24 rows."""
-    with Machine() as machine:
-        terminal = Terminal(machine, LAUNCHER, size=(80, 24))
+def started() -> Iterator[tuple[Sandbox, Terminal]]:
+    """A sandbox where the launcher was started in a terminal of 80 columns and 24 rows."""
+    with Sandbox() as sandbox:
+        terminal = Terminal(sandbox, LAUNCHER, size=(80, 24))
         eventually(lambda: "Consumer C" in terminal.screen(), STARTUP, "six tiles in the terminal")
-        eventually(lambda: machine.consumed() >= {"A: 0", "B: 1"}, STARTUP, "numbers in tile C")
-        yield machine, terminal
+        eventually(lambda: sandbox.consumed() >= {"A: 0", "B: 1"}, STARTUP, "numbers in tile C")
+        yield sandbox, terminal
 
 
 def shows_tiles(terminal: Terminal) -> None:
@@ -39,8 +39,8 @@ def shows_tiles(terminal: Terminal) -> None:
 
 
 def test_tiles_are_three_by_two_and_titled_on_their_borders(started):
-    machine, terminal = started
-    tiles = machine.tiles()
+    sandbox, terminal = started
+    tiles = sandbox.tiles()
     assert list(tiles) == TITLES
     assert sorted(tiles, key=lambda title: (tiles[title].top, tiles[title].left)) == TITLES
     assert len({tile.top for tile in tiles.values()}) == 2
@@ -53,14 +53,14 @@ def test_tiles_are_three_by_two_and_titled_on_their_borders(started):
 
 @pytest.mark.parametrize("size", [(120, 40), (200, 50), (213, 57), (82, 25), (80, 24)])
 def test_tiles_are_equal_at_every_size_of_the_terminal(started, size):
-    machine, terminal = started
+    sandbox, terminal = started
     terminal.resize(*size)
-    eventually(lambda: equal_and_filling(machine, *size), REDRAW, f"equal tiles that fill {size}")
+    eventually(lambda: equal_and_filling(sandbox, *size), REDRAW, f"equal tiles that fill {size}")
 
 
-def equal_and_filling(machine: Machine, columns: int, rows: int) -> bool:
+def equal_and_filling(sandbox: Sandbox, columns: int, rows: int) -> bool:
     """Whether six equal tiles fill a terminal of this size."""
-    tiles = machine.tiles()
+    tiles = sandbox.tiles()
     widths = [tiles[title].width for title in TITLES]
     heights = [tiles[title].height for title in TITLES]
     # Beside the tiles: two lines between columns, two rows of titles, the status line.
@@ -69,123 +69,123 @@ def equal_and_filling(machine: Machine, columns: int, rows: int) -> bool:
 
 
 def test_an_enlarged_tile_stays_enlarged_at_a_new_size_and_shrinks_to_equal_tiles(started):
-    machine, terminal = started
+    sandbox, terminal = started
     terminal.type("C-b", "z")
-    eventually(lambda: shown(machine, "window_zoomed_flag") == "1", REDRAW, "an enlarged tile")
+    eventually(lambda: shown(sandbox, "window_zoomed_flag") == "1", REDRAW, "an enlarged tile")
     terminal.resize(150, 45)
-    eventually(lambda: shown(machine, "window_width") == "150", REDRAW, "the new size")
-    assert shown(machine, "window_zoomed_flag") == "1"
+    eventually(lambda: shown(sandbox, "window_width") == "150", REDRAW, "the new size")
+    assert shown(sandbox, "window_zoomed_flag") == "1"
     terminal.type("C-b", "z")
-    eventually(lambda: equal_and_filling(machine, 150, 45), REDRAW, "equal tiles")
+    eventually(lambda: equal_and_filling(sandbox, 150, 45), REDRAW, "equal tiles")
 
 
-def shown(machine: Machine, name: str) -> str:
+def shown(sandbox: Sandbox, name: str) -> str:
     """The value of a variable of tmux, for the active tile."""
-    return machine.tmux("display-message", "-p", "-t", "numbers:numbers", f"#{{{name}}}").strip()
+    return sandbox.tmux("display-message", "-p", "-t", "numbers:numbers", f"#{{{name}}}").strip()
 
 
 def test_numbers_arrive_in_tile_c(started):
-    machine, _ = started
-    machine.wait_for_numbers()
+    sandbox, _ = started
+    sandbox.wait_for_numbers()
 
 
 def test_each_tile_is_the_program_itself(started):
-    machine, _ = started
-    names = [psutil.Process(tile.pid).name() for tile in machine.tiles().values()]
+    sandbox, _ = started
+    names = [psutil.Process(tile.pid).name() for tile in sandbox.tiles().values()]
     assert names[:3] == ["java", "java", "htop"]
     assert all(name.startswith("python") for name in names[3:])
 
 
 def test_a_click_selects_a_tile_and_the_wheel_scrolls_it(started):
-    machine, terminal = started
-    kafka = machine.tiles()["Kafka"]
+    sandbox, terminal = started
+    kafka = sandbox.tiles()["Kafka"]
     place = kafka.left + 3, kafka.top + 3
     terminal.click(*place)
-    eventually(lambda: shown(machine, "@title") == "Kafka", REDRAW, "the tile that was clicked")
+    eventually(lambda: shown(sandbox, "@title") == "Kafka", REDRAW, "the tile that was clicked")
     terminal.click(*place, button=64)
-    eventually(lambda: shown(machine, "pane_in_mode") == "1", REDRAW, "a tile that scrolls")
+    eventually(lambda: shown(sandbox, "pane_in_mode") == "1", REDRAW, "a tile that scrolls")
     terminal.click(*place, button=64)
-    eventually(lambda: shown(machine, "scroll_position") not in ("", "0"), REDRAW, "older lines")
+    eventually(lambda: shown(sandbox, "scroll_position") not in ("", "0"), REDRAW, "older lines")
     terminal.type("q")
-    eventually(lambda: shown(machine, "pane_in_mode") == "0", REDRAW, "the newest lines")
+    eventually(lambda: shown(sandbox, "pane_in_mode") == "0", REDRAW, "the newest lines")
 
 
 def test_a_tile_says_how_to_start_its_program_again_and_that_works(started):
-    machine, terminal = started
+    sandbox, terminal = started
     terminal.resize(120, 40)
-    former = machine.tiles()["Producer B"].pid
+    former = sandbox.tiles()["Producer B"].pid
     os.kill(former, signal.SIGKILL)
     eventually(lambda: "C-b :respawnp -t .4" in terminal.screen(), REDRAW, "how to start it")
-    assert machine.tiles()["Producer B"].dead
-    assert "B: 1 " in machine.text("Producer B")
+    assert sandbox.tiles()["Producer B"].dead
+    assert "B: 1 " in sandbox.text("Producer B")
     terminal.type("C-b", ":")
     eventually(lambda: re.search(r"^:", terminal.screen(), re.M), REDRAW, "tmux's prompt")
     terminal.type("respawnp -t .4", "Enter")
-    eventually(lambda: not machine.tiles()["Producer B"].dead, REDRAW, "the producer to run again")
-    assert machine.tiles()["Producer B"].pid != former
-    machine.wait_for_numbers()
+    eventually(lambda: not sandbox.tiles()["Producer B"].dead, REDRAW, "the producer to run again")
+    assert sandbox.tiles()["Producer B"].pid != former
+    sandbox.wait_for_numbers()
 
 
 # Started again
 
 
 def test_second_start_attaches_and_a_closed_terminal_only_detaches(started):
-    machine, _ = started
-    before = machine.tiles()
-    second = Terminal(machine, LAUNCHER, size=(100, 30))
-    eventually(lambda: machine.clients() == 2, REDRAW, "a second terminal")
+    sandbox, _ = started
+    before = sandbox.tiles()
+    second = Terminal(sandbox, LAUNCHER, size=(100, 30))
+    eventually(lambda: sandbox.clients() == 2, REDRAW, "a second terminal")
     shows_tiles(second)
     second.close()
-    eventually(lambda: machine.clients() == 1, REDRAW, "one attached terminal")
-    assert [t.pid for t in machine.tiles().values()] == [t.pid for t in before.values()]
-    machine.wait_for_numbers()
+    eventually(lambda: sandbox.clients() == 1, REDRAW, "one attached terminal")
+    assert [t.pid for t in sandbox.tiles().values()] == [t.pid for t in before.values()]
+    sandbox.wait_for_numbers()
 
 
 def test_ctrl_b_d_leaves_the_tiles_running(started):
-    machine, _ = started
-    terminal = Terminal(machine, "sh", "-c", f"'{LAUNCHER}'; echo status $?; cat")
+    sandbox, _ = started
+    terminal = Terminal(sandbox, "sh", "-c", f"'{LAUNCHER}'; echo status $?; cat")
     shows_tiles(terminal)
     terminal.type("C-b", "d")
     eventually(lambda: "status 0" in terminal.screen(), REDRAW, "the end of the launcher")
     assert "[detached" in terminal.screen()
     terminal.close()
-    machine.wait_for_numbers()
+    sandbox.wait_for_numbers()
 
 
 @pytest.mark.parametrize("term", ["screen", "no-such-terminal"])
 def test_inside_tmux_the_tiles_come_in_place_and_say_which_prefix_reaches_them(started, term):
-    machine, _ = started
-    terminal = Terminal(machine, "tmux", "new-session", "-s", "mine", "env", "sh", size=(120, 40))
-    eventually(lambda: machine.clients(PERSON) == 1, REDRAW, "a terminal in their own session")
+    sandbox, _ = started
+    terminal = Terminal(sandbox, "tmux", "new-session", "-s", "mine", "env", "sh", size=(120, 40))
+    eventually(lambda: sandbox.clients(PERSON) == 1, REDRAW, "a terminal in their own session")
     terminal.type(f"TERM={term} '{LAUNCHER}'", "Enter")
     shows_tiles(terminal)
     eventually(lambda: "C-b C-b: tiles" in terminal.screen(), REDRAW, "which prefix to press")
-    windows = machine.tmux("list-panes", "-a", server=PERSON)
+    windows = sandbox.tmux("list-panes", "-a", server=PERSON)
     assert len(windows.splitlines()) == 1
     terminal.type("C-b", "C-b", "d")
-    eventually(lambda: machine.clients() == 1, REDRAW, "the tiles left")
-    assert machine.clients(PERSON) == 1
-    machine.tmux("kill-server", server=PERSON)
+    eventually(lambda: sandbox.clients() == 1, REDRAW, "the tiles left")
+    assert sandbox.clients(PERSON) == 1
+    sandbox.tmux("kill-server", server=PERSON)
     terminal.close()
 
 
 def test_inside_tmux_with_another_prefix_one_prefix_is_enough(started):
-    machine, _ = started
-    (machine.home / ".tmux.conf").write_text("set -g prefix C-a\n")
-    terminal = Terminal(machine, "tmux", "new-session", "-s", "mine", "env", "sh", size=(120, 40))
-    eventually(lambda: machine.clients(PERSON) == 1, REDRAW, "a terminal in their own session")
+    sandbox, _ = started
+    (sandbox.home / ".tmux.conf").write_text("set -g prefix C-a\n")
+    terminal = Terminal(sandbox, "tmux", "new-session", "-s", "mine", "env", "sh", size=(120, 40))
+    eventually(lambda: sandbox.clients(PERSON) == 1, REDRAW, "a terminal in their own session")
     terminal.type(f"'{LAUNCHER}'", "Enter")
     shows_tiles(terminal)
     eventually(lambda: "C-b d leaves" in terminal.screen(), REDRAW, "how to leave")
     terminal.type("C-b", "d")
-    eventually(lambda: machine.clients() == 1, REDRAW, "the tiles left")
-    machine.tmux("kill-server", server=PERSON)
+    eventually(lambda: sandbox.clients() == 1, REDRAW, "the tiles left")
+    sandbox.tmux("kill-server", server=PERSON)
     terminal.close()
 
 
 def test_start_without_terminal_says_how_to_see_and_to_stop_it(started):
-    machine, _ = started
-    done = machine.launch()
+    sandbox, _ = started
+    done = sandbox.launch()
     assert (done.returncode, done.stderr) == (0, "")
     quoted = str(LAUNCHER).replace(" ", "\\ ")
     assert re.search(rf"To see it, in a terminal: {re.escape(quoted)}$", done.stdout, re.M)
@@ -193,38 +193,38 @@ def test_start_without_terminal_says_how_to_see_and_to_stop_it(started):
 
 
 def test_a_terminal_that_cannot_show_tiles_is_told_how_to_see_them(started):
-    machine, _ = started
-    terminal = Terminal(machine, LAUNCHER, TERM="dumb")
+    sandbox, _ = started
+    terminal = Terminal(sandbox, LAUNCHER, TERM="dumb")
     eventually(lambda: "To stop it" in terminal.screen(), REDRAW, "a text instead of tiles")
     terminal.close()
 
 
 @pytest.mark.parametrize("term", ["xterm-ghostty", "no-such-terminal"])
 def test_a_terminal_of_a_type_that_the_machine_does_not_know_shows_the_tiles(started, term):
-    machine, _ = started
-    terminal = Terminal(machine, LAUNCHER, TERM=term)
+    sandbox, _ = started
+    terminal = Terminal(sandbox, LAUNCHER, TERM=term)
     shows_tiles(terminal)
     terminal.close()
 
 
 def test_stale_tmux_variables_do_not_matter(started):
-    machine, _ = started
-    stale = {"TMUX": f"{machine.home}/gone/default,1,0", "TMUX_PANE": "%77"}
-    terminal = Terminal(machine, LAUNCHER, **stale)
+    sandbox, _ = started
+    stale = {"TMUX": f"{sandbox.home}/gone/default,1,0", "TMUX_PANE": "%77"}
+    terminal = Terminal(sandbox, LAUNCHER, **stale)
     shows_tiles(terminal)
     terminal.close()
-    inherited = {"TMUX": f"{machine.home}/tmux-{os.getuid()}/numbers,1,0", "TMUX_PANE": "%0"}
-    terminal = Terminal(machine, LAUNCHER, **inherited)
+    inherited = {"TMUX": f"{sandbox.home}/tmux-{os.getuid()}/numbers,1,0", "TMUX_PANE": "%0"}
+    terminal = Terminal(sandbox, LAUNCHER, **inherited)
     shows_tiles(terminal)
     terminal.close()
 
 
 def test_typed_in_a_tile_it_says_that_the_system_is_running(started):
-    machine, terminal = started
-    machine.tmux("new-window", "-t", "numbers:", "sh")
+    sandbox, terminal = started
+    sandbox.tmux("new-window", "-t", "numbers:", "sh")
     terminal.type(f"'{LAUNCHER}'", "Enter")
     eventually(lambda: "The system is running." in terminal.screen(), REDRAW, "a sentence")
-    machine.tmux("kill-window")
+    sandbox.tmux("kill-window")
     shows_tiles(terminal)
 
 
@@ -237,9 +237,9 @@ def test_two_starts_at_once_make_one_set_of_tiles(small):
     assert list(small.tiles()) == ["htop", *TRIO]
 
 
-def test_unknown_arguments_show_the_usage_and_status_2(machine):
-    usage = machine.launch("--help")
+def test_unknown_arguments_show_the_usage_and_status_2(sandbox):
+    usage = sandbox.launch("--help")
     assert (usage.returncode, usage.stderr) == (0, "")
     for arguments in (["start"], ["stop", "now"], ["-x"]):
-        done = machine.launch(*arguments)
+        done = sandbox.launch(*arguments)
         assert (done.returncode, done.stdout, done.stderr) == (2, "", usage.stdout)

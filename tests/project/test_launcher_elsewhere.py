@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.support.process import PROJECT, eventually
-from tests.support.tmux import LAUNCHER, PERSON, REDRAW, STARTUP, Machine, Terminal
+from tests.support.tmux import LAUNCHER, PERSON, REDRAW, STARTUP, Sandbox, Terminal
 
 TRIO = ["Producer A", "Producer B", "Consumer C"]
 
@@ -52,22 +52,22 @@ unbind -a
 
 
 @pytest.mark.parametrize("broken", ["", "bind\nno-such-command\nset -g no-such-option on\n"])
-def test_nothing_that_a_person_has_set_reaches_the_tiles(small, new_machine, broken):
-    plain = new_machine()
+def test_nothing_that_a_person_has_set_reaches_the_tiles(small, new_sandbox, broken):
+    plain = new_sandbox()
     (small.home / ".tmux.conf").write_text(broken + OWN_SETTINGS)
-    for machine in (plain, small):
-        done = machine.launch(**small.settings)
+    for sandbox in (plain, small):
+        done = sandbox.launch(**small.settings)
         assert (done.returncode, done.stderr) == (0, "")
     assert everything_set(small) == everything_set(plain)
     assert list(small.tiles()) == ["htop", *TRIO]
     small.wait_for_numbers()
 
 
-def everything_set(machine: Machine) -> list[str]:
+def everything_set(sandbox: Sandbox) -> list[str]:
     """All options, hooks and keys of the tiles' tmux server."""
     shown = ["show-options -s", "show-options -g", "show-options -gw", "show-options -w"]
     shown += ["show-hooks -g", "show-hooks -gw", "show-hooks -w", "list-keys"]
-    return [machine.tmux(*command.split()) for command in shown]
+    return [sandbox.tmux(*command.split()) for command in shown]
 
 
 def test_own_tmux_and_its_options_stay_as_they_were(small):
@@ -113,39 +113,39 @@ def test_a_tile_that_was_closed_leaves_the_others_as_wide_as_they_are(small):
     assert all(width >= before[title] for title, width in widths(small).items()), before
 
 
-def widths(machine: Machine) -> dict[str, int]:
+def widths(sandbox: Sandbox) -> dict[str, int]:
     """The width of each tile."""
-    return {title: tile.width for title, tile in machine.tiles().items()}
+    return {title: tile.width for title, tile in sandbox.tiles().items()}
 
 
 # What belongs to others is left alone
 
 
-def test_a_tmux_server_of_the_same_name_that_is_not_ours_is_left_alone(machine):
-    machine.tmux("new-session", "-d", "env", "sleep", "1000")
-    before = machine.tmux("list-panes", "-a", "-F", "#{pane_pid} #{pane_dead} #{window_layout}")
+def test_a_tmux_server_of_the_same_name_that_is_not_ours_is_left_alone(sandbox):
+    sandbox.tmux("new-session", "-d", "env", "sleep", "1000")
+    before = sandbox.tmux("list-panes", "-a", "-F", "#{pane_pid} #{pane_dead} #{window_layout}")
     for arguments in ([], ["stop"]):
-        done = machine.launch(*arguments)
+        done = sandbox.launch(*arguments)
         assert (done.returncode, done.stdout) == (1, "")
         assert len(done.stderr.splitlines()) == 1
         assert "tmux -L numbers kill-server" in done.stderr
-    after = machine.tmux("list-panes", "-a", "-F", "#{pane_pid} #{pane_dead} #{window_layout}")
+    after = sandbox.tmux("list-panes", "-a", "-F", "#{pane_pid} #{pane_dead} #{window_layout}")
     assert after == before
 
 
 @pytest.mark.parametrize("name", ["BROKER_PORT", "ZOOKEEPER_PORT"])
-def test_taken_port_is_named_with_its_owner_and_nothing_is_started(machine, name):
+def test_taken_port_is_named_with_its_owner_and_nothing_is_started(sandbox, name):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        done = machine.launch(**{name: port})
+        done = sandbox.launch(**{name: port})
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
     assert port in done.stderr
     assert str(os.getpid()) in done.stderr
     assert "KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:" in done.stderr
-    assert not machine.processes()
+    assert not sandbox.processes()
 
 
 def refused(done: subprocess.CompletedProcess) -> str:
@@ -289,19 +289,19 @@ ODD_SETTINGS = {
 @pytest.mark.parametrize(
     ("name", "settings"), [("two  words", {}), (ODD_NAME, ODD_SETTINGS)], ids=["spaces", "odd"]
 )
-def test_it_runs_through_a_link_in_a_directory_of_any_name(new_machine, name, settings):
-    machine = new_machine(**settings)
-    project = copy_of_project(machine.home / name / "my project")
-    (machine.home / "first").symlink_to(project / "launch_tmux.sh")
-    (machine.home / "second").symlink_to("first")
-    terminal = Terminal(machine, "./second")
+def test_it_runs_through_a_link_in_a_directory_of_any_name(new_sandbox, name, settings):
+    sandbox = new_sandbox(**settings)
+    project = copy_of_project(sandbox.home / name / "my project")
+    (sandbox.home / "first").symlink_to(project / "launch_tmux.sh")
+    (sandbox.home / "second").symlink_to("first")
+    terminal = Terminal(sandbox, "./second")
     eventually(lambda: "Consumer C" in terminal.screen(), STARTUP, "the tiles in the terminal")
-    eventually(lambda: machine.consumed(), STARTUP, "numbers in tile C")
-    topics = machine.run(project / "broker" / "kafka-topics", "--list")
+    eventually(lambda: sandbox.consumed(), STARTUP, "numbers in tile C")
+    topics = sandbox.run(project / "broker" / "kafka-topics", "--list")
     assert "numbers" in topics.stdout.split(), topics
-    assert machine.run(machine.home / "second", "stop").stdout == "Stopped.\n"
+    assert sandbox.run(sandbox.home / "second", "stop").stdout == "Stopped.\n"
     terminal.close()
-    machine.wait_for_nothing()
+    sandbox.wait_for_nothing()
 
 
 def test_files_without_run_bits_start_with_bash(small):

@@ -13,37 +13,37 @@ from pathlib import Path
 import pytest
 
 from tests.support.process import eventually
-from tests.support.tmux import LAUNCHER, REDRAW, STARTUP, Machine, Terminal
+from tests.support.tmux import LAUNCHER, REDRAW, STARTUP, Sandbox, Terminal
 
 TITLES = ["ZooKeeper", "Kafka", "htop", "Producer A", "Producer B", "Consumer C"]
 
 pytestmark = pytest.mark.timeout(120)
 
 
-def started(machine: Machine) -> Machine:
-    """The machine, once numbers arrive in tile C."""
-    assert machine.launch().returncode == 0
-    eventually(lambda: machine.consumed(), STARTUP, "numbers in tile C")
-    return machine
+def started(sandbox: Sandbox) -> Sandbox:
+    """The sandbox, once numbers arrive in tile C."""
+    assert sandbox.launch().returncode == 0
+    eventually(lambda: sandbox.consumed(), STARTUP, "numbers in tile C")
+    return sandbox
 
 
 # Ended at once, or not
 
 
-def test_stop_leaves_no_process_port_or_tmux(machine):
-    started(machine)
+def test_stop_leaves_no_process_port_or_tmux(sandbox):
+    started(sandbox)
     begin = time.monotonic()
-    assert machine.launch("stop").returncode == 0
-    assert not machine.has_tiles()
-    machine.wait_for_nothing(1)
+    assert sandbox.launch("stop").returncode == 0
+    assert not sandbox.has_tiles()
+    sandbox.wait_for_nothing(1)
     assert time.monotonic() - begin < 10
-    assert not (machine.home / ".config").exists()  # where htop keeps its settings
+    assert not (sandbox.home / ".config").exists()  # where htop keeps its settings
 
 
-def test_stop_leaves_nothing_where_a_program_is_dead_already(machine):
-    os.kill(started(machine).tiles()["Producer B"].pid, signal.SIGKILL)
-    assert machine.launch("stop").stdout == "Stopped.\n"
-    machine.wait_for_nothing(1)
+def test_stop_leaves_nothing_where_a_program_is_dead_already(sandbox):
+    os.kill(started(sandbox).tiles()["Producer B"].pid, signal.SIGKILL)
+    assert sandbox.launch("stop").stdout == "Stopped.\n"
+    sandbox.wait_for_nothing(1)
 
 
 # A program that does not end at SIGTERM: it notes when that came, and then the time until it ends.
@@ -85,26 +85,26 @@ def terminated(times: Path) -> list[float]:
     return [float(one) for one in re.findall(r"^terminated (.+)\n", times.read_text(), re.M)]
 
 
-def test_stop_where_nothing_runs_says_so(machine):
-    done = machine.launch("stop")
+def test_stop_where_nothing_runs_says_so(sandbox):
+    done = sandbox.launch("stop")
     assert (done.returncode, done.stdout, done.stderr) == (0, "Nothing is running.\n", "")
 
 
 # Typed in the tiles themselves
 
 
-def test_stop_typed_in_a_tile_stops_all_and_is_seen_to(machine):
-    terminal = Terminal(machine, "sh", "-c", f"'{LAUNCHER}'; echo status $?; cat")
-    eventually(lambda: machine.has_tiles() and machine.consumed(), STARTUP, "numbers in tile C")
-    pane = machine.tiles()["Producer A"].pane
-    machine.tmux("respawn-pane", "-k", "-t", pane, "bash", "--norc")
-    machine.tmux("select-pane", "-t", pane)
+def test_stop_typed_in_a_tile_stops_all_and_is_seen_to(sandbox):
+    terminal = Terminal(sandbox, "sh", "-c", f"'{LAUNCHER}'; echo status $?; cat")
+    eventually(lambda: sandbox.has_tiles() and sandbox.consumed(), STARTUP, "numbers in tile C")
+    pane = sandbox.tiles()["Producer A"].pane
+    sandbox.tmux("respawn-pane", "-k", "-t", pane, "bash", "--norc")
+    sandbox.tmux("select-pane", "-t", pane)
     terminal.type(f"'{LAUNCHER}' stop", "Enter")
     eventually(lambda: "Stopped." in terminal.screen(), STARTUP, "the end in", terminal)
     assert "status 0" in terminal.screen()
-    assert not machine.has_tiles()
+    assert not sandbox.has_tiles()
     terminal.close()
-    machine.wait_for_nothing()
+    sandbox.wait_for_nothing()
 
 
 def test_stop_typed_in_a_new_window_of_the_tiles_stops_all_and_is_seen_to(small):
@@ -118,35 +118,35 @@ def test_stop_typed_in_a_new_window_of_the_tiles_stops_all_and_is_seen_to(small)
     small.wait_for_nothing()
 
 
-def test_stop_typed_in_a_tile_that_no_terminal_shows_stops_all(machine):
-    started(machine)
-    pane = machine.tiles()["Producer A"].pane
-    machine.tmux("respawn-pane", "-k", "-t", pane, "bash", "--norc")
-    machine.tmux("send-keys", "-t", pane, f"'{LAUNCHER}' stop", "Enter")
-    machine.wait_for_nothing()
+def test_stop_typed_in_a_tile_that_no_terminal_shows_stops_all(sandbox):
+    started(sandbox)
+    pane = sandbox.tiles()["Producer A"].pane
+    sandbox.tmux("respawn-pane", "-k", "-t", pane, "bash", "--norc")
+    sandbox.tmux("send-keys", "-t", pane, f"'{LAUNCHER}' stop", "Enter")
+    sandbox.wait_for_nothing()
 
 
 # Killed
 
 
 @pytest.mark.full
-def test_kill_session_leaves_nothing_running(machine):
-    started(machine)
-    machine.tmux("kill-session", "-t", "=numbers")
-    machine.wait_for_nothing()
+def test_kill_session_leaves_nothing_running(sandbox):
+    started(sandbox)
+    sandbox.tmux("kill-session", "-t", "=numbers")
+    sandbox.wait_for_nothing()
 
 
 @pytest.mark.full
-def test_it_starts_again_after_kill_9_of_tmux_and_the_servers(machine):
-    tiles = started(machine).tiles()
-    server = int(machine.tmux("display-message", "-p", "#{pid}"))
+def test_it_starts_again_after_kill_9_of_tmux_and_the_servers(sandbox):
+    tiles = started(sandbox).tiles()
+    server = int(sandbox.tmux("display-message", "-p", "#{pid}"))
     for pid in (server, tiles["Kafka"].pid, tiles["ZooKeeper"].pid):
         os.kill(pid, signal.SIGKILL)
-    former = machine.processes()
+    former = sandbox.processes()
     # No group: Kafka would wait for the member that was killed before it lets another one read.
-    assert machine.launch(KAFKA_GROUP_ID="").returncode == 0
-    machine.wait_for_numbers()
-    assert not set(former) & set(machine.processes())
+    assert sandbox.launch(KAFKA_GROUP_ID="").returncode == 0
+    sandbox.wait_for_numbers()
+    assert not set(former) & set(sandbox.processes())
 
 
 # Found, wherever it was started

@@ -33,7 +33,7 @@ from tests.support.kraft import (
     shows_secret,
 )
 from tests.support.process import PROJECT, Running, eventually, script
-from tests.support.tmux import Machine
+from tests.support.tmux import Sandbox
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -81,33 +81,33 @@ SECRETS = {
 @pytest.mark.parametrize(
     "port", ["9093", *(pytest.param(one, marks=pytest.mark.full) for one in ("9092", "9094"))]
 )
-def test_the_example_shows_numbers_in_tmux_and_no_secret(port, kraft, machine):
+def test_the_example_shows_numbers_in_tmux_and_no_secret(port, kraft, sandbox):
     (example,) = [block for block in blocks("On a cluster") if port in block]
     servers = kraft.at(EXAMPLES[port])
     block = re.sub(rf"(kafka\d:{port},?)+", servers, example)
     assert block != example
     for user in ("alice", CERTIFIED):
         kraft.allow(user, "numbers", READ, WRITE, CREATE, JOIN)
-    done = machine.run("bash", "-euc", f"cd '{PROJECT}'\n{block}", **SECRETS[port])
+    done = sandbox.run("bash", "-euc", f"cd '{PROJECT}'\n{block}", **SECRETS[port])
     assert done.returncode == 0, done
-    machine.wait_for_numbers()
-    tiles = machine.tiles()
+    sandbox.wait_for_numbers()
+    tiles = sandbox.tiles()
     exported = {*SECRETS[port], *re.findall(r"^export (KAFKA_\w+)=", block, re.M)}
     for title in ("Producer A", "Producer B", "Consumer C"):
         environment = psutil.Process(tiles[title].pid).environ()
         assert {name for name in environment if name.startswith("KAFKA_")} == exported
         assert environment["KAFKA_BOOTSTRAP_SERVERS"] == servers
-    seen = [" ".join(one.cmdline()) for one in machine.processes()]
-    seen += [done.stdout, done.stderr, *map(machine.text, tiles)]
+    seen = [" ".join(one.cmdline()) for one in sandbox.processes()]
+    seen += [done.stdout, done.stderr, *map(sandbox.text, tiles)]
     assert not [text for text in seen if shows_secret(text)]
-    assert machine.launch("stop").returncode == 0
+    assert sandbox.launch("stop").returncode == 0
 
 
 @pytest.fixture
-def machine(kraft) -> Iterator[Machine]:
-    """A machine with the files in its home that the examples name."""
-    with Machine() as machine:
-        files = machine.home / "kafka"
+def sandbox(kraft) -> Iterator[Sandbox]:
+    """A sandbox with the files in its home that the examples name."""
+    with Sandbox() as sandbox:
+        files = sandbox.home / "kafka"
         files.mkdir()
         shutil.copy(kraft.authority.file, files / "ca.pem")
         key, certificate = kraft.certificate.read_text().split("-----BEGIN CERTIFICATE-----", 1)
@@ -115,7 +115,7 @@ def machine(kraft) -> Iterator[Machine]:
         (files / "client.pem").write_text("-----BEGIN CERTIFICATE-----" + certificate)
         (files / "password").write_text(PASSWORDS["alice"] + "\n")
         (files / "key-password").write_text(KEY_PASSWORD + "\n")
-        yield machine
+        yield sandbox
 
 
 def values(kraft: Kraft, listener: str, topic: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""A machine of the test's own for the launcher, and terminals to look at it.
+"""A sandbox of the test's own for the launcher, and terminals to look at it.
 
-Each machine has its own tmux servers, ports, data and home. Every process started on it carries a
+Each sandbox has its own tmux servers, ports, data and home. Every process started in it carries a
 mark in its environment, so that it can be found and killed.
 """
 
@@ -43,7 +43,7 @@ class Tile(NamedTuple):
     height: int
 
 
-class Machine:
+class Sandbox:
     """A home directory, ports and tmux servers; `settings` are added to the environment."""
 
     def __init__(self, **settings: str) -> None:
@@ -58,12 +58,12 @@ class Machine:
             "BROKER_PORT": str(self.broker_port),
             "ZOOKEEPER_PORT": str(self.zookeeper_port),
             "BROKER_DATA": str(self.home / "data"),
-            "NUMBERS_MACHINE": str(self.home),
+            "NUMBERS_SANDBOX": str(self.home),
         }
         self.settings = settings
         self.env = environment(own | settings)
 
-    def __enter__(self) -> Machine:
+    def __enter__(self) -> Sandbox:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -132,7 +132,7 @@ class Machine:
         eventually(more, STARTUP, "more numbers of both producers in tile C")
 
     def wait_for_nothing(self, seconds: float = REDRAW) -> None:
-        """Return when nothing that was started on this machine runs any more."""
+        """Return when nothing that was started in this sandbox runs any more."""
         eventually(lambda: not self.processes(), seconds, "no process left")
         assert not any(is_open(port) for port in (self.broker_port, self.zookeeper_port))
 
@@ -141,11 +141,11 @@ class Machine:
         return len(self.run("tmux", *server, "list-clients").stdout.splitlines())
 
     def processes(self) -> list[psutil.Process]:
-        """All running processes that were started on this machine."""
+        """All running processes that were started in this sandbox."""
         found = []
         for process in psutil.process_iter():
             try:
-                mine = process.environ().get("NUMBERS_MACHINE") == str(self.home)
+                mine = process.environ().get("NUMBERS_SANDBOX") == str(self.home)
                 if mine and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
             except psutil.Error:
@@ -166,23 +166,23 @@ class Terminal:
 
     def __init__(
         self,
-        machine: Machine,
+        sandbox: Sandbox,
         *command: object,
         size: tuple[int, int] = (200, 50),
         **settings: str,
     ) -> None:
-        self.machine = machine
-        self.socket = machine.home / f"terminal-{uuid4().hex[:6]}"
-        (machine.home / "outer.conf").write_text("set -g status off\nset -g remain-on-exit on\n")
+        self.sandbox = sandbox
+        self.socket = sandbox.home / f"terminal-{uuid4().hex[:6]}"
+        (sandbox.home / "outer.conf").write_text("set -g status off\nset -g remain-on-exit on\n")
         words = [f"{name}={value}" for name, value in settings.items()]
         # The command must not take the outer tmux for one that the person has.
         program = ["env", "-u", "TMUX", "-u", "TMUX_PANE", *words, *map(str, command)]
-        start = ("new-session", "-d", "-x", size[0], "-y", size[1], "-c", machine.home)
-        self.outer_tmux("-f", machine.home / "outer.conf", *start, shlex.join(program))
+        start = ("new-session", "-d", "-x", size[0], "-y", size[1], "-c", sandbox.home)
+        self.outer_tmux("-f", sandbox.home / "outer.conf", *start, shlex.join(program))
 
     def outer_tmux(self, *arguments: object) -> str:
         """The output of a tmux command on the terminal's own server."""
-        return self.machine.tmux(*arguments, server=("-S", self.socket))
+        return self.sandbox.tmux(*arguments, server=("-S", self.socket))
 
     def screen(self) -> str:
         """What the terminal shows."""
@@ -210,3 +210,6 @@ def is_open(port: int) -> bool:
     """Whether something listens on a port."""
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+Machine = Sandbox  # as docs/record.py still calls it
