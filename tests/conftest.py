@@ -7,8 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -18,6 +16,7 @@ from zlib import crc32
 
 import pytest
 
+from tests.support import reaper
 from tests.support.client import administrator
 from tests.support.kraft import KEY_PASSWORD, PASSWORDS, Kraft
 from tests.support.process import PROJECT, Running, script, worker_number
@@ -61,18 +60,14 @@ def pytest_cmdline_main(config) -> None:
 
 def pytest_configure(config) -> None:
     """Mark every process to be started, and let the reaper kill what is left of them."""
-    if "NUMBERS_TESTS" not in os.environ:
-        os.environ["NUMBERS_TESTS"] = uuid4().hex
-        program = str(Path(__file__).parent / "support" / "reaper.py")
-        command = [sys.executable, program, os.environ["NUMBERS_TESTS"]]
-        config.reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    config.reaper = reaper.start()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session) -> None:
     """Start the shared broker, without waiting for it, and tell the workers its ports."""
     config = session.config
-    if not hasattr(config, "reaper") or config.option.collectonly:
+    if not config.reaper or config.option.collectonly:
         return
     if os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or "soak" in config.option.markexpr:
         return
@@ -100,7 +95,7 @@ def pytest_unconfigure(config) -> None:
         broker.stop()
         broker.kill()
         shutil.rmtree(broker.data, ignore_errors=True)
-    if hasattr(config, "reaper"):
+    if config.reaper:
         del os.environ["NUMBERS_TESTS"]
         config.reaper.communicate(timeout=30)
 

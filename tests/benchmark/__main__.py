@@ -6,19 +6,17 @@ Without arguments all rows run, in less than 25 minutes, and docs/benchmark.md i
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
-from uuid import uuid4
 
 from tests.benchmark.measuring import QUICK, at_end, broker
 from tests.benchmark.outcome import Runs, report
 from tests.benchmark.rows import ROWS
+from tests.support import reaper
 from tests.support.process import PROJECT
 
 # These mostly wait, so they run at the same time.
@@ -34,23 +32,14 @@ def main(*chosen: str) -> None:
         sys.exit(f"No such row: {', '.join(unknown)}. There are {', '.join(ROWS)}.")
     begin = time.monotonic()
     with at_end:
-        reap()
+        if reaping := reaper.start():
+            at_end.callback(reaping.communicate)
         results = run(names)
     text = report(ROWS, results, (time.monotonic() - begin) / 60)
     print(text)
     if not chosen and not QUICK:
         (PROJECT / "docs" / "benchmark.md").write_text(text)
     sys.exit(not all(results.values()))
-
-
-def reap() -> None:
-    """Have all that is started killed, however this ends."""
-    if "NUMBERS_TESTS" not in os.environ:
-        os.environ["NUMBERS_TESTS"] = uuid4().hex
-        program = str(PROJECT / "tests" / "support" / "reaper.py")
-        command = [sys.executable, program, os.environ["NUMBERS_TESTS"]]
-        reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-        at_end.callback(reaper.communicate)
 
 
 def run(names: list[str]) -> dict[str, Runs | None]:

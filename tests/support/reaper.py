@@ -6,10 +6,21 @@ end of standard input, which ends with them even if they are killed.
 """
 
 import os
+import subprocess
 import sys
 from contextlib import suppress
+from uuid import uuid4
 
 import psutil
+
+
+def start() -> subprocess.Popen | None:
+    """Mark all that this process starts from now on; the reaper, None if it was marked before."""
+    if "NUMBERS_TESTS" in os.environ:
+        return None
+    os.environ["NUMBERS_TESTS"] = uuid4().hex
+    command = [sys.executable, __file__, os.environ["NUMBERS_TESTS"]]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
 
 def main(mark: str) -> None:
@@ -26,7 +37,7 @@ def kill_marked(mark: str) -> bool:
         with suppress(psutil.Error):
             if process.pid != os.getpid():
                 process.kill()
-                found |= process.status() != psutil.STATUS_ZOMBIE
+                found |= runs(process)
     return found
 
 
@@ -38,6 +49,13 @@ def marked(name: str, mark: str) -> set[psutil.Process]:
             if process.environ().get(name) == mark:
                 found |= {process, *process.children(recursive=True)}
     return found
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether a process has not ended, also not as a zombie whose parent has yet to look."""
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 if __name__ == "__main__":

@@ -27,11 +27,6 @@ def test_what_carries_the_mark_or_descends_from_it_is_killed_when_standard_input
     assert reaping.alive and ours.alive and child.is_running()
     reaping.process.stdin.close()
     assert reaping.ended() == 0
-    eventually(lambda: gone(child), 5, child)
+    eventually(lambda: not reaper.runs(child), 5, child)
     assert not ours.alive
-    assert theirs.alive and not gone(stranger)
-
-
-def gone(process: psutil.Process) -> bool:
-    """Whether a process has ended, and perhaps waits for its parent to look."""
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    assert theirs.alive and reaper.runs(stranger)

@@ -20,6 +20,7 @@ from uuid import uuid4
 import psutil
 
 from tests.support.process import PROJECT, environment, eventually, free_ports
+from tests.support.reaper import marked, runs
 
 LAUNCHER = PROJECT / "launch_tmux.sh"
 
@@ -142,15 +143,7 @@ class Sandbox:
 
     def processes(self) -> list[psutil.Process]:
         """All running processes that were started in this sandbox."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                mine = process.environ().get("NUMBERS_SANDBOX") == str(self.home)
-                if mine and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
+        return [one for one in marked("NUMBERS_SANDBOX", str(self.home)) if runs(one)]
 
     def close(self) -> None:
         """Leave nothing behind."""
