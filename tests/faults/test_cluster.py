@@ -1,5 +1,6 @@
 """Three brokers, two of which must store a number: none is lost when one or two of them fail."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -43,8 +44,7 @@ def test_the_leader_of_the_partition_killed_costs_nothing(cluster, trio, topic):
         hold(7)  # six seconds until it counts as dead
     trio.flowing(3 * BACK)  # it may have been the controller, too
     assert cluster.leader(topic) != leader
-    cluster.start_kafka(leader)
-    cluster.wait(leader)
+    cluster.start()
     trio.flowing()
     trio.end()
 
@@ -61,10 +61,9 @@ def test_the_leader_moved_by_hand_costs_nothing(cluster, trio, topic, full):
 def test_a_rolling_restart_costs_nothing(cluster, trio, topic):
     for _ in range(3):
         for number in range(3):
-            cluster.stop_kafka(number)
+            cluster.node(number).stop(signal.SIGTERM, 30)  # it hands its partitions over first
             trio.flowing()
-            cluster.start_kafka(number)
-            cluster.wait(number)
+            cluster.start()
             cluster.settled(topic)
     trio.flowing()
     trio.end()
@@ -84,10 +83,7 @@ def test_two_of_three_killed_and_back_cost_nothing_and_nobody_spins(cluster, tri
     if full:  # the leader needs some seconds to notice
         for one in trio.producers:
             one.said("Waiting for the acknowledgement of .*: fewer replicas are in sync", 1)
-    for number in dead:
-        cluster.start_kafka(number)
-    for number in dead:
-        cluster.wait(number)
+    cluster.start()
     trio.flowing()
     trio.end()
 
@@ -102,8 +98,7 @@ def test_a_partition_without_a_leader_costs_nothing_and_nobody_spins(cluster, to
         eventually(lambda: cluster.leader(topic) == -1, 20, "no leader")
         with not_spinning(*trio.all):
             hold(30 if full else 4)
-        cluster.start_kafka(leader)
-        cluster.wait(leader)
+        cluster.start()
         trio.flowing()
         trio.end()
 
@@ -113,8 +108,7 @@ def test_the_coordinator_of_the_group_killed_costs_nothing(cluster, trio, topic)
     coordinator = cluster.coordinator(topic)
     cluster.node(coordinator).kill()
     hold(20)
-    cluster.start_kafka(coordinator)
-    cluster.wait(coordinator)
+    cluster.start()
     trio.flowing()
     trio.end()
     (consumer,) = trio.consumers

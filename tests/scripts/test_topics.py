@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import (
-    NewPartitions,
-    NewTopic,
-)
+from confluent_kafka.admin import NewPartitions, NewTopic
 
-from broker import java
-from broker.jars import PINS
 from tests.support.client import administrator, write
-from tests.support.process import Running, eventually, hold, producer
+from tests.support.process import eventually, hold, producer
 
 
 def test_partitions_that_are_added_are_read_within_seconds(run, broker, topic):
@@ -53,10 +48,9 @@ def test_a_quota_makes_a_producer_slower_and_costs_nothing(run, broker, topic, a
 
     def quota(*change: str) -> None:
         """Change the client's quota by Kafka's own tool: no client library can."""
-        options = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
         words = ("--bootstrap-server", broker.servers, "--alter", "--entity-type", "clients")
-        tool = java.command(PINS, options, "kafka.admin.ConfigCommand", *words, *change)
-        assert add(Running(*tool)).ended(30) == 0
+        tool = add(broker.java("kafka.admin.ConfigCommand", *words, *change))
+        assert tool.ended(30) == 0, tool
 
     quota("--entity-name", client, "--add-config", "producer_byte_rate=100")
     one = add(producer(broker.servers, topic, 0.05, KAFKA_CLIENT_ID=client))

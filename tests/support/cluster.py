@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 from confluent_kafka import ElectionType
 
 from tests.support.process import eventually, free_ports
 from tests.support.proxy import Proxy
-from tests.support.servers import Servers, as_overrides
+from tests.support.servers import Servers
 
 # What the brokers need to lose nothing when one of them dies, besides a number each.
-SETTINGS = {
+SETTINGS: dict[str, object] = {
     "default.replication.factor": 3,
     "min.insync.replicas": 2,
     "num.partitions": 1,
@@ -46,38 +45,17 @@ class Cluster(Servers):
         self.proxies = [Proxy(port) for port in free_ports(size)]
         self.proxied = ",".join(proxy.address for proxy in self.proxies)
 
-    def start(self) -> Cluster:
-        """Start what does not run, all at once, and wait until each Kafka accepts clients."""
-        self.start_zookeeper()
-        for number in range(len(self.kafkas)):
-            self.start_kafka(number)
-        for number in range(len(self.kafkas)):
-            self.wait(number)
-        eventually(lambda: len(self.metadata().brokers) == len(self.kafkas), 20, "all in metadata")
-        return self
-
-    def start_kafka(self, number: int = 0) -> None:
-        """Start one Kafka unless it runs; does not wait for it."""
-        if self.runs(number):
-            return
-        port, proxy = self.ports[number], self.proxies[number]
-        own = f"PLAINTEXT://localhost:{port},PROXIED://"
-        settings = SETTINGS | {
-            "broker.id": number,
-            "listeners": f"{own}127.0.0.1:{proxy.target}",
-            "advertised.listeners": f"{own}{proxy.address}",
-        }
-        words = as_overrides(settings)
-        self.kafkas[number] = self.server("kafka-server-start", *words, number=number)
+    def settings_of(self, number: int) -> dict[str, object]:
+        """Kafka's own settings for one of the three."""
+        proxy, own = self.proxies[number], f"PLAINTEXT://localhost:{self.ports[number]},PROXIED://"
+        listeners = {"listeners": f"{own}127.0.0.1:{proxy.target}"}
+        listeners["advertised.listeners"] = f"{own}{proxy.address}"
+        return SETTINGS | {"broker.id": number} | listeners
 
     def env_of(self, number: int) -> dict[str, str]:
         """The settings with which one of the three is started."""
         env = {"ZOOKEEPER_PORT": str(self.zookeeper_port), "BROKER_PORT": str(self.ports[number])}
         return env | {"BROKER_DATA": str(self.data / f"broker{number}")}
-
-    def metadata(self):
-        """The brokers and topics that the cluster knows."""
-        return self.admin.list_topics(timeout=20)
 
     def create(self, topic: str, partitions: int = 1, replicas: int = 0) -> None:
         """Create a topic, with a replica in sync on each broker unless told otherwise."""
@@ -116,10 +94,6 @@ class Cluster(Servers):
                 return self.leader(topic, partition) == number
 
             eventually(leads, 20, f"Kafka {number} leads {topic}-{partition}")
-
-    def stop_kafka(self, number: int) -> None:
-        """Stop one Kafka as a rolling restart does: it hands its partitions over first."""
-        self.node(number).stop(signal.SIGTERM, 30)
 
     def kill(self) -> None:
         """Leave nothing running."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 from confluent_kafka.admin import (
@@ -16,8 +15,9 @@ from confluent_kafka.admin import (
 
 from tests.support.certificates import Authority
 from tests.support.client import create_logins
-from tests.support.process import PROJECT, Running, eventually, free_ports
-from tests.support.servers import Servers, as_overrides
+from tests.support.process import PROJECT, free_ports
+from tests.support.secured import SECRETS
+from tests.support.servers import Servers, logins, tls
 
 ARCHIVE = PROJECT / ".kafka" / "kraft.jsa"
 SIZE = 3
@@ -44,7 +44,7 @@ LISTENERS = {
     "MUTUAL": "SSL",
 }
 
-SETTINGS = {
+SETTINGS: dict[str, object] = {
     "inter.broker.listener.name": "INSIDE",
     "listener.security.protocol.map": ",".join(map(":".join, LISTENERS.items())),
     "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
@@ -66,6 +66,8 @@ SETTINGS = {
 class Kraft(Servers):
     """Three brokers, each a controller as well, with their data below one directory."""
 
+    needs_zookeeper = False
+
     def __init__(self, directory: Path) -> None:
         super().__init__(SIZE)
         self.directory = directory
@@ -81,12 +83,8 @@ class Kraft(Servers):
         return ",".join(f"localhost:{ports[listener]}" for ports in self.ports)
 
     def start(self) -> Kraft:
-        """Start all three, and wait until each accepts clients."""
-        for number in range(SIZE):
-            self.start_kafka(number)
-        for number in range(SIZE):
-            self.wait(number)
-        eventually(lambda: len(self.admin.list_topics(timeout=20).brokers) == SIZE, 20, "brokers")
+        """Start all three, wait until each accepts clients, and let the users log in."""
+        super().start()
         create_logins(self.admin, PASSWORDS)
         return self
 
@@ -96,39 +94,15 @@ class Kraft(Servers):
         env = {"BROKER_PORT": str(ports["INSIDE"]), "CONTROLLER_PORT": str(ports["CONTROLLER"])}
         return env | {"BROKER_DATA": str(self.directory / f"data{number}")}
 
-    def settings(self, number: int) -> Iterator[tuple[str, object]]:
+    def settings_of(self, number: int) -> dict[str, object]:
         """Kafka's own settings for one of the three."""
-        yield from SETTINGS.items()
-        mine = self.ports[number]
-        listeners = [f"{name}://localhost:{port}" for name, port in mine.items()]
-        yield "node.id", number
-        yield "listeners", ",".join(listeners)
+        listeners = [f"{name}://localhost:{port}" for name, port in self.ports[number].items()]
         voters = [f"{n}@localhost:{ports['CONTROLLER']}" for n, ports in enumerate(self.ports)]
-        yield "controller.quorum.voters", ",".join(voters)
-        module = "org.apache.kafka.common.security.{} required"
-        scram = module.format("scram.ScramLoginModule")
-        yield "listener.name.login.scram-sha-512.sasl.jaas.config", f"{scram};"
-        plain = module.format("plain.PlainLoginModule")
-        users = " ".join(f'user_{name}="{word}"' for name, word in PASSWORDS.items())
-        yield "listener.name.login.plain.sasl.jaas.config", f"{plain} {users};"
+        settings = SETTINGS | {"node.id": number, "listeners": ",".join(listeners)}
+        settings |= {"controller.quorum.voters": ",".join(voters)} | logins("login", PASSWORDS)
         for listener in ("login", "mutual"):
-            for store, file in (("keystore", self.presented), ("truststore", self.authority.file)):
-                yield f"listener.name.{listener}.ssl.{store}.type", "PEM"
-                yield f"listener.name.{listener}.ssl.{store}.location", file
-
-    def java(self, *words: str, **options) -> Running:
-        """A console command of this release of Kafka: main class, arguments."""
-        # Where the tests were given a running broker, what this needs is not installed.
-        from broker import jars, java
-        from broker.__main__ import TOOL_OPTIONS
-
-        return self.launch(*java.command(jars.KRAFT, TOOL_OPTIONS, *words), **options)
-
-    def start_kafka(self, number: int = 0) -> None:
-        """Start one Kafka unless it runs; does not wait for it."""
-        if not self.runs(number):
-            settings = as_overrides(dict(self.settings(number)))
-            self.kafkas[number] = self.server("kraft-server-start", *settings, number=number)
+            settings |= tls(listener, self.presented, self.authority.file)
+        return settings
 
     def as_user(self, name: str) -> dict[str, str]:
         """The settings of a user who logs in by SCRAM over TLS."""
@@ -156,5 +130,5 @@ class Kraft(Servers):
 
 
 def shows_secret(text: str) -> bool:
-    """Whether any password is in a text."""
-    return any(secret in text for secret in (*PASSWORDS.values(), KEY_PASSWORD))
+    """Whether a text has a secret in it that nothing may ever show."""
+    return any(word in text for word in (*SECRETS.values(), *PASSWORDS.values(), KEY_PASSWORD))

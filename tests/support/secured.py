@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.certificates import Authority
 from tests.support.client import create_logins
 from tests.support.process import free_ports
-from tests.support.servers import Broker
+from tests.support.servers import Broker, logins, tls
 
 SECRETS = {"alice": "alices-secret", "bob": "bobs-secret", "key": "keys-secret", "wrong": "hunter2"}
+
+# Changes for a login by SCRAM, the password in a file.
+BOB: dict[str, str | None] = {"SASL_MECHANISM": "SCRAM-SHA-512", "SASL_PLAIN_USERNAME": "bob"}
+BOB |= {"SASL_PLAIN_PASSWORD": None, "SASL_PLAIN_PASSWORD_FILE": "{password}"}
 
 # The listeners and their protocols. Some present another certificate, or advertise another address;
 # at BRIEF a login is valid for SESSION seconds.
@@ -29,7 +32,6 @@ LISTENERS = {
     "BRIEF": "SASL_PLAINTEXT",
 }
 SESSION = 4
-LOGIN_MODULE = "org.apache.kafka.common.security.{} required"
 
 
 class SecuredBroker(Broker):
@@ -41,8 +43,10 @@ class SecuredBroker(Broker):
         self.port_of = dict(zip(LISTENERS, free_ports(len(LISTENERS)), strict=True))
         self.closed, self.silence = free_ports(1)[0], Silence()
         self.mute = socket.create_server(("127.0.0.1", 0))  # the kernel accepts; nobody answers
+        self.mute_port = self.mute.getsockname()[1]
         self.authority = Authority(directory)
         self.stranger = Authority(directory, "stranger")
+        self.strangers_client = self.stranger.issue("client of another")
         self.client = self.authority.issue("client", password=SECRETS["key"])
         self.password = directory / "password"
         self.password.write_text(SECRETS["bob"] + "\n")
@@ -63,42 +67,42 @@ class SecuredBroker(Broker):
         self.silence.close()
         self.mute.close()
 
-    def listener_settings(self) -> Iterator[tuple[str, object]]:
+    def listener_settings(self) -> dict[str, object]:
         """Kafka's own settings for the listeners."""
+        settings: dict[str, object] = {
+            "num.network.threads": 1,
+            "inter.broker.listener.name": "OPEN",
+            "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
+            "listener.name.mutual.ssl.client.auth": "required",
+            "listener.name.brief.scram-sha-512.connections.max.reauth.ms": SESSION * 1000,
+            "listener.security.protocol.map": ",".join(map(":".join, LISTENERS.items())),
+        }
         given = {"UNKNOWN": "no-such-host.invalid:9092", "CLOSED": f"localhost:{self.closed}"}
         given["SILENT"] = f"localhost:{self.silence.port}"
         listeners = {name: f"{name}://127.0.0.1:{port}" for name, port in self.port_of.items()}
         advertised = {name: f"{name}://{given.get(name, self.at(name))}" for name in LISTENERS}
-        yield "listeners", ",".join(listeners.values())
-        yield "advertised.listeners", ",".join(advertised.values())
-        yield "listener.security.protocol.map", ",".join(map(":".join, LISTENERS.items()))
-        yield "inter.broker.listener.name", "OPEN"
-        yield "num.network.threads", 1
-        yield "sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-512"
+        settings["listeners"] = ",".join(listeners.values())
+        settings["advertised.listeners"] = ",".join(advertised.values())
         for name in ("login", "both", "brief"):
-            plain = LOGIN_MODULE.format("plain.PlainLoginModule")
-            scram = LOGIN_MODULE.format("scram.ScramLoginModule")
-            start = f"listener.name.{name}"
-            yield f"{start}.plain.sasl.jaas.config", f'{plain} user_alice="{SECRETS["alice"]}";'
-            yield f"{start}.scram-sha-512.sasl.jaas.config", f"{scram};"
-        yield f"{start}.scram-sha-512.connections.max.reauth.ms", SESSION * 1000
+            settings |= logins(name, {"alice": SECRETS["alice"]})
         good = self.authority.issue("good", "localhost", "127.0.0.1")
         files = dict.fromkeys(("tls", "mutual", "both"), good)
         files["expired"] = self.authority.issue("expired", "localhost", days=-1)
         files["elsewhere"] = self.authority.issue("elsewhere", "kafka.example.org")
         for name, file in files.items():
-            for store, path in (("keystore", file), ("truststore", self.authority.file)):
-                yield f"listener.name.{name}.ssl.{store}.type", "PEM"
-                yield f"listener.name.{name}.ssl.{store}.location", path
-        yield "listener.name.mutual.ssl.client.auth", "required"
+            settings |= tls(name, file, self.authority.file)
+        return settings
 
     def at(self, listener: str) -> str:
         """The address of a listener."""
         return f"localhost:{self.port_of[listener]}"
 
-    def access(self, listener: str, protocol: str = "", **changes: object) -> dict[str, str]:
-        """The environment of a client with access to a listener, with changes; None removes one."""
-        protocol = protocol or LISTENERS[listener]
+    def access(self, listener: str, **changes: object) -> dict[str, str]:
+        """The environment of a client with access to a listener, with changes; None removes one.
+
+        What stands in braces in a change is an attribute of this broker.
+        """
+        protocol = str(changes.get("SECURITY_PROTOCOL", LISTENERS[listener]))
         env: dict = {"BOOTSTRAP_SERVERS": self.at(listener), "SECURITY_PROTOCOL": protocol}
         if "SASL" in protocol:
             env |= {"SASL_MECHANISM": "PLAIN", "SASL_PLAIN_USERNAME": "alice"}
@@ -107,12 +111,8 @@ class SecuredBroker(Broker):
             env["SSL_CAFILE"] = self.authority.file
         if listener == "MUTUAL":
             env |= {"SSL_CERTFILE": self.client, "SSL_PASSWORD": SECRETS["key"]}
-        return {f"KAFKA_{k}": str(v) for k, v in (env | changes).items() if v is not None}
-
-    def bob(self) -> dict[str, object]:
-        """A login by SCRAM, the password in a file."""
-        login = {"SASL_MECHANISM": "SCRAM-SHA-512", "SASL_PLAIN_USERNAME": "bob"}
-        return login | {"SASL_PLAIN_PASSWORD": None, "SASL_PLAIN_PASSWORD_FILE": self.password}
+        kept = {name: str(value) for name, value in (env | changes).items() if value is not None}
+        return {f"KAFKA_{name}": value.format(**vars(self)) for name, value in kept.items()}
 
 
 class Silence:

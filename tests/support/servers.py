@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
 
+from broker import jars, java
+from broker.__main__ import TOOL_OPTIONS
 from tests.support.client import administrator
 from tests.support.process import PROJECT, Running, eventually, free_ports
 
@@ -24,6 +26,7 @@ class Servers:
     """
 
     servers: str
+    needs_zookeeper = True
 
     def __init__(self, size: int = 1) -> None:
         self.kafkas: list[Running | None] = [None] * size
@@ -39,19 +42,44 @@ class Servers:
         """The settings with which one Kafka, and ZooKeeper with the first one, are started."""
         raise NotImplementedError
 
+    def settings_of(self, number: int) -> Mapping[str, object]:
+        """Kafka's own settings for one of them."""
+        raise NotImplementedError
+
     def server(self, name: str, *arguments: str, number: int = 0) -> Running:
         """One of the servers, started as in its tile: without a look at the installation."""
         command = (sys.executable, "-m", "broker", name, *arguments)
         return self.launch(*command, env=self.env_of(number))
 
     def start_zookeeper(self) -> None:
-        """Start ZooKeeper unless it runs."""
-        if not self.zookeeper or not self.zookeeper.alive:
+        """Start ZooKeeper unless it runs, or this Kafka needs none."""
+        if self.needs_zookeeper and not (self.zookeeper and self.zookeeper.alive):
             self.zookeeper = self.server("zookeeper-server-start")
 
     def start_kafka(self, number: int = 0) -> None:
         """Start one Kafka unless it runs; does not wait for it."""
-        raise NotImplementedError
+        if not self.runs(number):
+            name = "kafka-server-start" if self.needs_zookeeper else "kraft-server-start"
+            settings = self.settings_of(number).items()
+            words = [word for key, value in settings for word in ("--override", f"{key}={value}")]
+            self.kafkas[number] = self.server(name, *words, number=number)
+
+    def start(self):
+        """Start what does not run, all at once, and wait until each Kafka accepts clients."""
+        size = len(self.kafkas)
+        self.start_zookeeper()
+        for number in range(size):
+            self.start_kafka(number)
+        for number in range(size):
+            self.wait(number)
+        if size > 1:
+            eventually(lambda: len(self.metadata().brokers) == size, 20, "all in the metadata")
+        return self
+
+    def java(self, main_class: str, *words: str, **options) -> Running:
+        """A console command of the same release of Kafka."""
+        pins = jars.PINS if self.needs_zookeeper else jars.KRAFT
+        return self.launch(*java.command(pins, TOOL_OPTIONS, main_class, *words), **options)
 
     def runs(self, number: int) -> bool:
         """Whether one Kafka was started and has not ended."""
@@ -79,6 +107,10 @@ class Servers:
         """An independent client for the administration."""
         return administrator(self.servers)
 
+    def metadata(self) -> ClusterMetadata:
+        """The brokers and topics that the cluster knows."""
+        return self.admin.list_topics(timeout=20)
+
     def create(self, topic: str, partitions: int = 1, replicas: int = 0) -> None:
         """Create a topic, with a replica on each broker unless told otherwise."""
         new = NewTopic(topic, partitions, replicas or len(self.kafkas))
@@ -86,7 +118,7 @@ class Servers:
 
     def leader(self, topic: str, partition: int = 0) -> int:
         """Number of the Kafka that leads a partition, -1 where none does."""
-        return self.admin.list_topics(timeout=20).topics[topic].partitions[partition].leader
+        return self.metadata().topics[topic].partitions[partition].leader
 
     def kill(self) -> None:
         """Leave nothing running."""
@@ -128,22 +160,13 @@ class Broker(Servers):
         """The one Kafka, which must have been started."""
         return self.node(0)
 
-    def start(self):
-        """Start what does not run, both at once, and wait until Kafka accepts clients."""
-        self.start_zookeeper()
-        self.start_kafka()
-        self.wait()
-        return self
-
     def env_of(self, number: int) -> dict[str, str]:
         """The settings with which both are started."""
         return self.env
 
-    def start_kafka(self, number: int = 0) -> None:
-        """Start Kafka unless it runs; does not wait for it."""
-        if not self.runs(number):
-            settings = self.listeners() | self.settings
-            self.kafkas[0] = self.server("kafka-server-start", *as_overrides(settings))
+    def settings_of(self, number: int) -> Mapping[str, object]:
+        """Kafka's own settings."""
+        return self.listeners() | self.settings
 
     def listeners(self) -> dict[str, object]:
         """Kafka's settings for the proxied listeners."""
@@ -170,19 +193,13 @@ class Broker(Servers):
 
 
 class KraftBroker(Broker):
-    """Kafka 4, which needs no ZooKeeper, started by the project's own command."""
+    """Kafka 4, started by the project's own command."""
+
+    needs_zookeeper = False
 
     def __init__(self, data: Path) -> None:
         super().__init__(data)
         self.env["CONTROLLER_PORT"] = str(self.zookeeper_port)
-
-    def start_zookeeper(self) -> None:
-        """Start nothing."""
-
-    def start_kafka(self, number: int = 0) -> None:
-        """Start Kafka unless it runs; does not wait for it."""
-        if not self.runs(number):
-            self.kafkas[0] = self.server("kraft-server-start", *as_overrides(self.settings))
 
 
 def addresses(names: Iterable[str], ports: Iterable[int]) -> str:
@@ -191,6 +208,19 @@ def addresses(names: Iterable[str], ports: Iterable[int]) -> str:
     return ",".join(f"{name}://127.0.0.1:{port}" for name, port in pairs)
 
 
-def as_overrides(settings: Mapping[str, object]) -> list[str]:
-    """Kafka's settings as arguments of kafka-server-start."""
-    return [word for name, value in settings.items() for word in ("--override", f"{name}={value}")]
+def logins(listener: str, passwords: Mapping[str, str]) -> dict[str, object]:
+    """Settings of a listener where these users log in by PLAIN, and those in Kafka by SCRAM."""
+    users = "".join(f' user_{name}="{password}"' for name, password in passwords.items())
+    module, start = "org.apache.kafka.common.security.{} required", f"listener.name.{listener}"
+    return {
+        f"{start}.plain.sasl.jaas.config": f"{module.format('plain.PlainLoginModule')}{users};",
+        f"{start}.scram-sha-512.sasl.jaas.config": f"{module.format('scram.ScramLoginModule')};",
+    }
+
+
+def tls(listener: str, certificate: Path, authority: Path) -> dict[str, object]:
+    """Settings of a listener that presents a certificate, and trusts what an authority signs."""
+    files = {"keystore": certificate, "truststore": authority}
+    start = f"listener.name.{listener}.ssl"
+    types = {f"{start}.{store}.type": "PEM" for store in files}
+    return types | {f"{start}.{store}.location": file for store, file in files.items()}
