@@ -18,31 +18,20 @@ import pytest
 
 from tests.support import reaper
 from tests.support.client import administrator
-from tests.support.kraft import KEY_PASSWORD, PASSWORDS, Kraft
+from tests.support.kraft import Kraft, shows_secret
 from tests.support.process import PROJECT, Running, script, worker_number
 from tests.support.proxy import Proxy
-from tests.support.secured import SECRETS, SecuredBroker
+from tests.support.secured import SecuredBroker
 from tests.support.servers import Broker, KraftBroker
 from tests.support.session import Session
 
 # Servers of their own that several tests share: these tests run one after the other in one
 # worker, so that the servers exist only once.
-SHARED = ("outages_broker", "shared_cluster", "kraft", "secured", "started", "stream", "strict")
-
-# What nothing that a test starts may ever show.
-HIDDEN = (*SECRETS.values(), *PASSWORDS.values(), KEY_PASSWORD)
+SHARED = ("kraft", "shared_cluster", "started", "outages_broker", "secured", "stream", "strict")
 
 # What takes longest goes first: started last it would keep one worker busy alone. All others follow
 # in an order of chance, so that those that mostly wait run beside those that mostly compute.
-LONGEST_FIRST = (
-    "test_what_a_reader_copies",
-    "kraft",
-    "shared_cluster",
-    "started",
-    "outages_broker",
-    "secured",
-    "test_it_comes_up_again",
-)
+LONGEST_FIRST = ("test_what_a_reader_copies", *SHARED, "test_it_comes_up_again")
 
 
 def pytest_addoption(parser) -> None:
@@ -207,7 +196,7 @@ def add() -> Iterator[Callable[[Running], Running]]:
     def end(one: Running) -> None:
         one.kill()
         one.ended()
-        shown = [line for line in one.out + one.err if any(word in line for word in HIDDEN)]
+        shown = [line for line in one.out + one.err if shows_secret(line)]
         assert not shown, one.process.args
 
     with ExitStack() as stack:
@@ -230,10 +219,9 @@ def run(broker, topic, add) -> Callable[..., Running]:
 
 
 @pytest.fixture
-def session(broker, topic, full) -> Iterator[Session]:
+def session(broker, topic, full, add) -> Session:
     """Scripts on the shared broker, on a topic and in a group of the test's own."""
-    with ExitStack() as stack:
-        yield Session(broker.servers, topic, full, stack)
+    return Session(broker.servers, topic, full, add)
 
 
 @pytest.fixture(autouse=True, scope="session")

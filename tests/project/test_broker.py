@@ -159,22 +159,16 @@ def test_a_taken_port_is_named_with_its_owner_and_the_ways_out(own_broker, serve
         port = own_broker.port if server == "kafka" else own_broker.zookeeper_port
         other.bind(("127.0.0.1", port))
         other.listen()
-        start = own_broker.command(f"{server}-server-start")
-        assert start.ended(20) == 1
-    (sentence,) = start.err
+        sentence = own_broker.command(f"{server}-server-start").refused()
     assert sentence.startswith(f"Port {port} is taken by ")
     assert f"(process {os.getpid()})" in sentence
     assert f"KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:{own_broker.port} ./launch_tmux.sh" in sentence
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "kafka", "-1", "９"])
-def test_a_port_that_is_none_is_named(port):
-    start = Running(PROJECT / "broker" / "kafka-server-start", env={"BROKER_PORT": port})
-    try:
-        assert start.ended(20) == 1
-        assert start.err == [f"BROKER_PORT={port} is not a port number (1 to 65535)."]
-    finally:
-        start.kill()
+def test_a_port_that_is_none_is_named(port, add):
+    start = add(Running(PROJECT / "broker" / "kafka-server-start", env={"BROKER_PORT": port}))
+    assert start.refused() == f"BROKER_PORT={port} is not a port number (1 to 65535)."
 
 
 @pytest.mark.full
@@ -224,10 +218,9 @@ def test_a_data_directory_that_cannot_be_used_is_named(server, tmp_path, add):
         (start, file / "below", "Not a directory"),
         ([*full, *start], tmp_path / "full", "File too large"),
     ):
-        refused = add(Running(*command, env={"BROKER_DATA": str(data)}))
-        assert refused.ended(20) == 1
+        sentence = add(Running(*command, env={"BROKER_DATA": str(data)})).refused()
         ending = "BROKER_DATA selects another directory."
-        assert refused.err == [f"{data} cannot be used: {reason}. {ending}"]
+        assert sentence == f"{data} cannot be used: {reason}. {ending}"
 
 
 def test_a_relative_data_directory_is_found_by_both_servers(own_broker):
@@ -258,9 +251,7 @@ def test_the_data_of_the_other_kind_of_kafka_are_refused(server, found, own_kraf
     log = own_kraft.data / "kafka"
     log.mkdir(parents=True)
     (log / "meta.properties").write_text(f"#\ncluster.id=x\n{found}=0\n")
-    refused = own_kraft.server(f"{server}-server-start")
-    assert refused.ended(20) == 1
-    (sentence,) = refused.err
+    sentence = own_kraft.server(f"{server}-server-start").refused()
     assert sentence.startswith(f"{own_kraft.data} holds the data of a Kafka with")
     assert sentence.endswith("set BROKER_DATA to another directory.")
 
@@ -270,9 +261,7 @@ def test_without_its_jars_a_server_names_the_command_that_fetches_them(tmp_path,
     for server in ("zookeeper", "kafka", "kraft"):
         command = (sys.executable, "-m", "broker", f"{server}-server-start")
         env = own_kraft.env | {"BROKER_DATA": str(tmp_path / server)}
-        start = own_kraft.launch(*command, env=env, cwd=tmp_path / "a copy")
-        assert start.ended(20) == 1
-        (sentence,) = start.err
+        sentence = own_kraft.launch(*command, env=env, cwd=tmp_path / "a copy").refused()
         assert "To fetch them: " in sentence and f"{tmp_path}/a copy/broker/install" in sentence
 
 

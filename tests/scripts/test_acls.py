@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 
-from tests.support.kraft import (
-    BACK,
-    CREATE,
-    ELSEWHERE,
-    JOIN,
-    READ,
-    SIZE,
-    WRITE,
-)
-from tests.support.process import Running, script
+from tests.support.kraft import BACK, CREATE, ELSEWHERE, JOIN, READ, SIZE, WRITE
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture
-def start(kraft, topic, add) -> Callable[[str, str], Running]:
-    """Starts scripts as a user on the test's topic."""
-
-    def start(name: str, user: str) -> Running:
-        return add(script(name, kraft.servers, topic, **kraft.as_user(user)))
-
-    return start
 
 
 # What a user lacks: the script, its ACLs, whether the topic exists, and what is said.
@@ -44,13 +24,13 @@ DENIED = {
 
 
 @pytest.mark.parametrize("lacking", DENIED)
-def test_a_missing_acl_is_named_and_ends_the_script(lacking, kraft, start, topic):
+def test_a_missing_acl_is_named_and_ends_the_script(lacking, kraft, run, topic):
     name, acls, exists, sentence = DENIED[lacking]
     if exists:
         kraft.create(topic)
     user = "bob" if JOIN in acls else "carol" if ELSEWHERE in acls else "nobody"
     kraft.allow(user, topic, *acls)
-    one = start(name, user)
+    one = run(name, **kraft.as_user(user))
     assert one.ended(BACK) == 1
     assert one.out == [] and not one.find("Traceback"), one
     said = [line for line in one.err if re.search("denied|does not let us", line)]
@@ -58,9 +38,9 @@ def test_a_missing_acl_is_named_and_ends_the_script(lacking, kraft, start, topic
     assert said[0].endswith("."), one
 
 
-def test_with_the_acl_to_create_it_a_missing_topic_is_created(kraft, start, topic):
+def test_with_the_acl_to_create_it_a_missing_topic_is_created(kraft, run, topic):
     kraft.allow("alice", topic, WRITE, CREATE)
-    a = start("producer_a.py", "alice")
+    a = run("producer_a.py", **kraft.as_user("alice"))
     a.said("A: 0 ", BACK)
     assert a.stop() == 0
     partition = kraft.admin.list_topics(topic, timeout=20).topics[topic].partitions[0]

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -141,13 +142,13 @@ def test_ctrl_c_ends_each_that_waits_for_its_broker(session):
 
 def test_ctrl_c_ends_each_that_is_connecting(session):
     scripts = []
-    for name in SCRIPTS:
-        silent = Proxy()
-        session.stack.callback(silent.close)
-        silent.turn("mute")
-        scripts.append(session.in_terminal(name, KAFKA_BOOTSTRAP_SERVERS=silent.address))
-        eventually(lambda silent=silent: silent.links, 10, "a connection of", scripts[-1])
-    interrupt(scripts)
+    with ExitStack() as stack:
+        for name in SCRIPTS:
+            silent = stack.enter_context(closing(Proxy()))
+            silent.turn("mute")
+            scripts.append(session.in_terminal(name, KAFKA_BOOTSTRAP_SERVERS=silent.address))
+            eventually(lambda silent=silent: silent.links, 10, "a connection of", scripts[-1])
+        interrupt(scripts)
 
 
 WITH_RESOLVER = """

@@ -151,6 +151,11 @@ class Running:
             reader.join(5)
         return status
 
+    def refused(self, seconds: float = 20) -> str:
+        """The one sentence with which the process ended, with status 1 and no other output."""
+        assert self.ended(seconds) == 1 and not self.out and len(self.err) == 1, self
+        return self.err[0]
+
     def ends_within(self, seconds: float) -> int:
         """The exit status; fails if the process takes longer than exactly so many seconds."""
         return self.ended(seconds / SLOWDOWN)

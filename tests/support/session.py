@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Callable
 from functools import cached_property
 from typing import TypeVar
 
@@ -16,10 +16,14 @@ Started = TypeVar("Started", bound=Running)
 
 
 class Session:
-    """Scripts on a topic and in a group of the same name; `full`: faults have full length."""
+    """Scripts on a topic and in a group of the same name; `full`: faults have full length.
 
-    def __init__(self, servers: str, topic: str, full: bool, stack: ExitStack) -> None:
-        self.servers, self.topic, self.full, self.stack = servers, topic, full, stack
+    `end_with_test` is the fixture `add`.
+    """
+
+    def __init__(self, servers: str, topic: str, full: bool, end_with_test: Callable) -> None:
+        self.servers, self.topic, self.full = servers, topic, full
+        self.end_with_test = end_with_test
         self.settings = {"KAFKA_GROUP_ID": topic}
         self.all: list[Running] = []
 
@@ -35,8 +39,7 @@ class Session:
     def add(self, one: Started) -> Started:
         """Have a process killed with the test."""
         self.all.append(one)
-        self.stack.callback(one.kill)
-        return one
+        return self.end_with_test(one)
 
     @cached_property
     def admin(self) -> AdminClient:
