@@ -41,6 +41,7 @@ from tests.benchmark.starting import (
     tiles,
     tiles_at_rest,
 )
+from tests.support.tmux import TRIO
 
 # How much of everything: in full, and quickly.
 BACKLOG = (500_000, 20_000)[QUICK]  # numbers that wait to be printed
@@ -52,7 +53,7 @@ REAL = (40, 3)[QUICK]  # numbers every second
 
 POLL = "kafka-python, bare poll()"
 STOCK, ALONE = "stock options, one after the other", "both servers ready, nothing beside them"
-HELD_UP, TRIO = f"{OURS}, held up", ("Producer A", "Producer B", "Consumer C")
+HELD_UP = f"{OURS}, held up"
 
 RATE, MEMORY, SECONDS = median("rate"), median("memory"), median("seconds")
 P50, P99 = percentile("latency", 0.5), percentile("latency", 0.99)

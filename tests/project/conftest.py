@@ -31,6 +31,16 @@ def copy(tmp_path) -> Path:
     return copy
 
 
+def copy_of_project(directory: Path, *installed: str) -> Path:
+    """A copy of the project that shares what is installed, or some of it."""
+    private = shutil.ignore_patterns(".git", ".venv", ".kafka", ".*_cache", "__pycache__")
+    shutil.copytree(PROJECT, directory, ignore=private)
+    (directory / ".kafka").mkdir()
+    for name in installed or (".venv", ".kafka/jars"):
+        (directory / name).symlink_to(PROJECT / name)
+    return directory
+
+
 def pinned(pins: Path) -> list[str]:
     """Names of the jars that a pin file lists."""
     names = (line.split()[1].split(":") for line in pins.read_text().splitlines())

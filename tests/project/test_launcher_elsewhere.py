@@ -7,15 +7,13 @@ import shutil
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.project.conftest import copy_of_project
 from tests.support.process import PROJECT, eventually
-from tests.support.tmux import LAUNCHER, PERSON, REDRAW, STARTUP, Sandbox, Terminal
-
-TRIO = ["Producer A", "Producer B", "Consumer C"]
+from tests.support.tmux import LAUNCHER, PERSON, REDRAW, STARTUP, TRIO, Sandbox, Terminal, refused
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -86,7 +84,7 @@ def test_own_tmux_and_its_options_stay_as_they_were(small):
 
     before = theirs()
     terminal.type(f"'{LAUNCHER}'", "Enter")
-    eventually(lambda: "Consumer C" in terminal.screen(), STARTUP, "the tiles in the terminal")
+    terminal.shows_tiles()
     assert theirs() == before
     assert small.launch("stop").stdout == "Stopped.\n"
     assert theirs() == before
@@ -104,7 +102,7 @@ def test_a_monitor_that_cannot_start_takes_nothing_with_it(small, tmp_path):
 
 def test_a_tile_that_was_closed_leaves_the_others_as_wide_as_they_are(small):
     terminal = Terminal(small, LAUNCHER, size=(120, 40))
-    eventually(lambda: "Consumer C" in terminal.screen(), STARTUP, "the tiles in the terminal")
+    terminal.shows_tiles()
     eventually(lambda: widths(small)["htop"] == 120, REDRAW, "tiles that fill the terminal")
     small.tmux("kill-pane", "-t", small.tiles()["Producer B"].pane)
     before = widths(small)
@@ -125,10 +123,7 @@ def test_a_tmux_server_of_the_same_name_that_is_not_ours_is_left_alone(sandbox):
     sandbox.tmux("new-session", "-d", "env", "sleep", "1000")
     before = sandbox.tmux("list-panes", "-a", "-F", "#{pane_pid} #{pane_dead} #{window_layout}")
     for arguments in ([], ["stop"]):
-        done = sandbox.launch(*arguments)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert len(done.stderr.splitlines()) == 1
-        assert "tmux -L numbers kill-server" in done.stderr
+        assert "tmux -L numbers kill-server" in refused(sandbox.launch(*arguments))
     after = sandbox.tmux("list-panes", "-a", "-F", "#{pane_pid} #{pane_dead} #{window_layout}")
     assert after == before
 
@@ -139,20 +134,10 @@ def test_taken_port_is_named_with_its_owner_and_nothing_is_started(sandbox, name
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        done = sandbox.launch(**{name: port})
-    assert (done.returncode, done.stdout) == (1, "")
-    assert len(done.stderr.splitlines()) == 1
-    assert port in done.stderr
-    assert str(os.getpid()) in done.stderr
-    assert "KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:" in done.stderr
+        sentence = refused(sandbox.launch(**{name: port}))
+    for part in (port, str(os.getpid()), "KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:"):
+        assert part in sentence
     assert not sandbox.processes()
-
-
-def refused(done: subprocess.CompletedProcess) -> str:
-    """The one sentence with which a start was refused."""
-    assert (done.returncode, done.stdout) == (1, "")
-    assert len(done.stderr.splitlines()) == 1, done.stderr
-    return done.stderr
 
 
 def test_a_data_directory_that_cannot_be_used_is_named_and_nothing_is_started(small):
@@ -203,16 +188,6 @@ def test_a_full_disk_is_named_and_nothing_is_started(small):
 
 
 # A second copy of the project
-
-
-def copy_of_project(directory: Path) -> Path:
-    """A copy of the project that shares what is installed."""
-    private = shutil.ignore_patterns(".git", ".venv", ".kafka", ".*_cache", "__pycache__")
-    shutil.copytree(PROJECT, directory, ignore=private)
-    (directory / ".kafka").mkdir()
-    for installed in (".venv", ".kafka/jars"):
-        (directory / installed).symlink_to(PROJECT / installed)
-    return directory
 
 
 def test_another_copy_of_the_project_says_whose_tiles_are_running(small):
@@ -295,7 +270,7 @@ def test_it_runs_through_a_link_in_a_directory_of_any_name(new_sandbox, name, se
     (sandbox.home / "first").symlink_to(project / "launch_tmux.sh")
     (sandbox.home / "second").symlink_to("first")
     terminal = Terminal(sandbox, "./second")
-    eventually(lambda: "Consumer C" in terminal.screen(), STARTUP, "the tiles in the terminal")
+    terminal.shows_tiles()
     eventually(lambda: sandbox.consumed(), STARTUP, "numbers in tile C")
     topics = sandbox.run(project / "broker" / "kafka-topics", "--list")
     assert "numbers" in topics.stdout.split(), topics

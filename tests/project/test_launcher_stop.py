@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.process import eventually
-from tests.support.tmux import LAUNCHER, REDRAW, STARTUP, Sandbox, Terminal
-
-TITLES = ["ZooKeeper", "Kafka", "htop", "Producer A", "Producer B", "Consumer C"]
+from tests.support.tmux import LAUNCHER, REDRAW, STARTUP, Sandbox, Terminal, refused
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -100,7 +98,7 @@ def test_stop_typed_in_a_tile_stops_all_and_is_seen_to(sandbox):
     sandbox.tmux("respawn-pane", "-k", "-t", pane, "bash", "--norc")
     sandbox.tmux("select-pane", "-t", pane)
     terminal.type(f"'{LAUNCHER}' stop", "Enter")
-    eventually(lambda: "Stopped." in terminal.screen(), STARTUP, "the end in", terminal)
+    terminal.shows("Stopped.", STARTUP)
     assert "status 0" in terminal.screen()
     assert not sandbox.has_tiles()
     terminal.close()
@@ -109,11 +107,11 @@ def test_stop_typed_in_a_tile_stops_all_and_is_seen_to(sandbox):
 
 def test_stop_typed_in_a_new_window_of_the_tiles_stops_all_and_is_seen_to(small):
     terminal = Terminal(small, "sh", "-c", f"'{LAUNCHER}'; cat")
-    eventually(lambda: "Consumer C" in terminal.screen(), STARTUP, "the tiles")
+    terminal.shows_tiles()
     terminal.type("C-b", "c")
     eventually(lambda: "Consumer C" not in terminal.screen(), REDRAW, "a new window")
     terminal.type(f"'{LAUNCHER}' stop", "Enter")
-    eventually(lambda: "Stopped." in terminal.screen(), STARTUP, "the end in", terminal)
+    terminal.shows("Stopped.", STARTUP)
     terminal.close()
     small.wait_for_nothing()
 
@@ -171,7 +169,7 @@ def test_what_was_started_with_another_tmux_directory_is_found_from_any_terminal
     assert not small.has_tiles()
     assert "The system is running." in small.launch().stdout
     terminal = Terminal(small, LAUNCHER, size=(120, 40))
-    eventually(lambda: "Consumer C" in terminal.screen(), REDRAW, "the tiles in the terminal")
+    terminal.shows_tiles()
     terminal.close()
     assert small.launch("stop").stdout == "Stopped.\n"
     small.wait_for_nothing()
@@ -206,11 +204,8 @@ def test_stop_without_tmux_on_the_path_says_so(small, tmp_path):
             (tmp_path / program.name).unlink(missing_ok=True)
             (tmp_path / program.name).symlink_to(program)
     (tmp_path / "tmux").unlink()
-    done = small.launch("stop", PATH=str(tmp_path))
-    assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(
-        r"The tiles run \(process \d+\), but tmux is not on the PATH\.\n", done.stderr
-    )
+    sentence = refused(small.launch("stop", PATH=str(tmp_path)))
+    assert re.fullmatch(r"The tiles run \(process \d+\), but tmux is not on the PATH\.\n", sentence)
     small.wait_for_numbers()
 
 
@@ -219,7 +214,6 @@ def test_another_user_is_told_who_started_it(small):
         pytest.skip("only root can become another user")
     small.launch()
     for arguments in ([], ["stop"]):
-        done = small.launch(*arguments, user=65534)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert re.fullmatch(r"The tiles run as root \(.*\): stop them as root\.\n", done.stderr)
+        sentence = refused(small.launch(*arguments, user=65534))
+        assert re.fullmatch(r"The tiles run as root \(.*\): stop them as root\.\n", sentence)
     small.wait_for_numbers()

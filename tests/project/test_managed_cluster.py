@@ -33,7 +33,7 @@ from tests.support.kraft import (
     shows_secret,
 )
 from tests.support.process import PROJECT, eventually, script
-from tests.support.tmux import Sandbox
+from tests.support.tmux import TRIO, Sandbox
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -82,7 +82,7 @@ def test_the_example_shows_numbers_in_tmux_and_no_secret(port, kraft, sandbox):
     sandbox.wait_for_numbers()
     tiles = sandbox.tiles()
     exported = {*SECRETS[port], *re.findall(r"^export (KAFKA_\w+)=", block, re.M)}
-    for title in ("Producer A", "Producer B", "Consumer C"):
+    for title in TRIO:
         environment = psutil.Process(tiles[title].pid).environ()
         assert {name for name in environment if name.startswith("KAFKA_")} == exported
         assert environment["KAFKA_BOOTSTRAP_SERVERS"] == servers

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.project.conftest import copy_of_project
 from tests.support.process import PROJECT, Running
+from tests.support.tmux import refused
 
 INSTALLS = "-E -m broker.packages requirements.txt broker/requirements.txt"
 
@@ -95,11 +97,9 @@ def test_missing_tools_are_installed_by_the_package_manager(bare):
 
 
 def test_without_root_the_one_command_is_printed_and_nothing_done(bare):
-    done = install(bare, **not_root())
-    assert (done.returncode, done.stdout) == (1, "")
-    assert len(done.stderr.splitlines()) == 1
-    assert "asked" not in done.stderr
-    assert re.search(r": sudo apt-get update; sudo .*apt-get install .* tmux htop$", done.stderr)
+    sentence = refused(install(bare, **not_root()))
+    assert "asked" not in sentence
+    assert re.search(r": sudo apt-get update; sudo .*apt-get install .* tmux htop$", sentence)
 
 
 def test_without_htop_alone_it_goes_on(equipped):
@@ -112,18 +112,14 @@ def test_without_htop_alone_it_goes_on(equipped):
 
 def test_an_unknown_package_manager_is_not_guessed(bare):
     (bare / "apt-get").unlink()
-    done = install(bare)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
+    assert refused(install(bare)) == (
         "Missing: tmux 3.2 or newer htop. Install it with this machine's package manager.\n"
     )
 
 
 def test_tmux_too_old_says_which_is_needed(equipped):
     program(equipped / "tmux", "echo tmux 3.1c")
-    done = install(equipped, **not_root())
-    assert done.returncode == 1
-    assert "tmux 3.2 or newer" in done.stderr
+    assert "tmux 3.2 or newer" in refused(install(equipped, **not_root()))
 
 
 # Python
@@ -136,10 +132,8 @@ def test_a_python_out_of_bounds_is_refused_with_the_bounds(equipped, version, ag
     python(equipped / "python3", version)
     python(equipped / "python3.15", version)
     for env in ({}, {"PYTHON": "python3"}):
-        done = install(equipped, **env)
-        assert (done.returncode, done.stdout) == (1, "")
         minor = version.split(".")[1]
-        assert done.stderr == (
+        assert refused(install(equipped, **env)) == (
             f"Python 3.{minor} is too {age}: 3.10 to 3.14 is needed."
             " PYTHON=/path/to/python3 selects another.\n"
         )
@@ -177,9 +171,7 @@ def test_homebrew_is_asked_for_a_python_within_the_bounds(equipped, named, asked
     (equipped / "python3").unlink()
     if not named:
         python(equipped / "python3", "3.9.6")  # Apple's own
-    done = install(equipped, OSTYPE="darwin25", PYTHON=named)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
+    assert refused(install(equipped, OSTYPE="darwin25", PYTHON=named)) == (
         f"Missing: Python 3.10 to 3.14 with its venv module. To install: brew install {asked}\n"
     )
 
@@ -225,24 +217,14 @@ def python_of(version: str) -> str:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13", "3.14"])
 def test_scripts_and_settings_work_with_every_python_of_this_machine(tmp_path, add, version):
-    project = tmp_path / "a copy"
-    private = shutil.ignore_patterns(".git", ".venv", ".kafka", ".*_cache", "__pycache__")
-    shutil.copytree(PROJECT, project, ignore=private)
-    (project / ".kafka").mkdir()
-    (project / ".kafka" / "jars").symlink_to(PROJECT / ".kafka" / "jars")
+    project = copy_of_project(tmp_path / "a copy", ".kafka/jars")
     command = (project / "broker" / "install", "tests/requirements.txt")
     installing = add(Running(*command, cwd=project, env={"PYTHON": python_of(version)}))
     assert installing.ended(200) == 0, installing
     assert installing.find(rf"^Creating .venv with Python {version}\.")
     again = add(Running(*command, cwd=project, env={"PYTHON": ""}))  # it is remembered
     assert again.ended(10) == 0 and not again.err, again
-    settings = (
-        project / ".venv/bin/python",
-        "-m",
-        "pytest",
-        "-q",
-        "tests/scripts/test_settings.py",
-    )
-    tests = add(Running(*settings, cwd=project))
+    pytest_settings = ("-m", "pytest", "-q", "tests/scripts/test_settings.py")
+    tests = add(Running(project / ".venv/bin/python", *pytest_settings, cwd=project))
     assert tests.ended(250) == 0, tests
     assert tests.find(r"^\d+ passed"), tests

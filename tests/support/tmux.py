@@ -27,6 +27,9 @@ LAUNCHER = PROJECT / "launch_tmux.sh"
 # Which tmux server: the one that the tiles have, or the one that a person has.
 TILES, PERSON = ("-L", "numbers"), ("-L", "default")
 
+TITLES = ["ZooKeeper", "Kafka", "htop", "Producer A", "Producer B", "Consumer C"]
+TRIO = TITLES[3:]
+
 # Seconds for the whole system to start, and for a screen to change, on a busy machine.
 STARTUP = 60
 REDRAW = 15
@@ -181,6 +184,14 @@ class Terminal:
         """What the terminal shows."""
         return self.outer_tmux("capture-pane", "-p", "-J")
 
+    def shows(self, text: str, seconds: float = REDRAW) -> None:
+        """Return when the terminal shows a text."""
+        eventually(lambda: text in self.screen(), seconds, repr(text), "in the terminal")
+
+    def shows_tiles(self) -> None:
+        """Return when all tiles are in the terminal."""
+        self.shows("Consumer C", STARTUP)
+
     def type(self, *keys: str) -> None:
         """Press keys, named as tmux names them."""
         self.outer_tmux("send-keys", *keys)
@@ -197,6 +208,13 @@ class Terminal:
     def close(self) -> None:
         """Close the window, as a click on its corner does."""
         self.outer_tmux("kill-server")
+
+
+def refused(done: subprocess.CompletedProcess) -> str:
+    """The one sentence with which a command ended, with status 1 and no other output."""
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    return done.stderr
 
 
 def is_open(port: int) -> bool:
