@@ -36,9 +36,8 @@ def reread_password(options: dict, name: str, file: str) -> None:
     login = ("sasl_plain_username", "sasl_plain_password")
 
     def log_in(**config: object) -> SaslMechanism:
-        if all(
-            config[option] == options.get(option) for option in login
-        ):  # no other client's login
+        # Not another client's login:
+        if all(config[option] == options.get(option) for option in login):
             with suppress(SystemExit):  # no file just now: once more with the former password
                 config["sasl_plain_password"] = read_secret(name, file)
         return original(**config)
