@@ -49,8 +49,6 @@ def main(command: str = "", *arguments: str) -> None:
         become_java(jars.PINS, TOOL_OPTIONS, *console.command(command, arguments))
     elif command == "check":
         check()
-    elif command == "check-java":
-        java.program()
     elif command == "install-jars":
         jars.install(*map(Path, arguments))
     else:
@@ -144,7 +142,7 @@ def properties(file: str, own: Mapping[str, object]) -> str:
 
 def become_server(name: str, main_class: str, *arguments: str, pins: Path = jars.PINS) -> None:
     """Replace this process by a server that logs to standard error."""
-    archive = KAFKA / f"{name}.jsa"
+    archive = KAFKA / f"{name}-{pins.stem}.jsa"
     # Java writes the archive of loaded classes at the end of a first run, and later loads it.
     archiving = ["-XX:+AutoCreateSharedArchive", f"-XX:SharedArchiveFile={archive}"]
     log = [f"-Dorg.slf4j.simpleLogger.{setting}" for setting in LOG]

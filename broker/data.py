@@ -17,14 +17,14 @@ TIMEOUT = 30
 KINDS = {"broker.id": "a Kafka with ZooKeeper", "node.id": "a Kafka without ZooKeeper"}
 
 
-def directory() -> Path:
-    """Absolute path of the data directory: BROKER_DATA or `.kafka/data`."""
-    return Path(os.environ.get("BROKER_DATA") or KAFKA / "data").absolute()
+def directory(default: str = "data") -> Path:
+    """Absolute path of the data directory: BROKER_DATA or a directory below `.kafka`."""
+    return Path(os.environ.get("BROKER_DATA") or KAFKA / default).absolute()
 
 
 def use_data_directory(default: str = "data") -> None:
     """Create the data directory and change to it: paths in the properties are relative to it."""
-    path = Path(os.environ.get("BROKER_DATA") or KAFKA / default).absolute()
+    path = directory(default)
     os.environ["BROKER_DATA"] = str(path)  # a relative path would be another one after the change
     path.mkdir(parents=True, exist_ok=True)
     os.chdir(path)

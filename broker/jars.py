@@ -53,12 +53,6 @@ def sha256(file: Path) -> str | None:
         return None
 
 
-def remove_partial_downloads() -> None:
-    """Delete what an interrupted download left behind."""
-    for part in JARS.glob("*.part"):
-        part.unlink()
-
-
 def install(pins: Path = PINS) -> None:
     """Fetch the missing jars in parallel; exit with status 1 and the reason where that fails."""
     import truststore
@@ -68,6 +62,8 @@ def install(pins: Path = PINS) -> None:
 
     todo, digests = missing(pins), pinned(pins)
     JARS.mkdir(parents=True, exist_ok=True)
+    for part in JARS.glob("*.part"):  # an interrupted download left it behind
+        part.unlink()
     # One session for all of them: a connection and a look-up of its own for each jar takes longer
     # than the download, and 5 s where a single answer of the name server is lost.
     session, pool = requests.Session(), ThreadPoolExecutor(CONNECTIONS)
@@ -81,7 +77,7 @@ def install(pins: Path = PINS) -> None:
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C ends it at once
         # Java uses an archive of classes only with jars of the same date, and replaces none.
-        for archive in KAFKA.glob("*.jsa"):
+        for archive in KAFKA.glob(f"*-{pins.stem}.jsa"):
             archive.unlink()
 
 

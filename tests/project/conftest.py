@@ -19,13 +19,8 @@ REQUIREMENTS = ("requirements.txt", "broker/requirements.txt")
 @pytest.fixture
 def copy(tmp_path) -> Path:
     """A copy of the project with what is installed in it, in a directory with a space."""
-    copy = tmp_path / "a copy"
-    copy.mkdir()
-    for name in ("pyproject.toml", "requirements.txt", "requirements.lock"):
-        shutil.copy(PROJECT / name, copy)
-    shutil.copytree(PROJECT / "broker", copy / "broker", symlinks=True)
-    (copy / ".venv").symlink_to(PROJECT / ".venv")
-    (copy / ".kafka" / "jars").mkdir(parents=True)
+    copy = copy_of_project(tmp_path / "a copy", ".venv")
+    (copy / ".kafka" / "jars").mkdir()
     for name in pinned(copy / "broker" / "kafka-3.9.2.pins"):
         (copy / ".kafka" / "jars" / name).symlink_to(PROJECT / ".kafka" / "jars" / name)
     return copy

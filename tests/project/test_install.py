@@ -35,13 +35,17 @@ def test_a_tampered_and_a_missing_jar_are_noticed_and_mended(copy, install):
     for jar in (tampered, missing):
         jar.unlink()
     tampered.write_bytes(content[:-1] + b"x")
-    (copy / ".kafka" / "kafka.jsa").touch()
+    archives = [
+        copy / ".kafka" / f"{name}.jsa" for name in ("kafka-kafka-3.9.2", "kraft-kafka-4.4.0")
+    ]
+    for archive in archives:
+        archive.touch()
     mending = install()
     assert mending.ended(40) == 0, mending
     assert mending.err == ["Kafka's jars: 2 of 2"]
     assert tampered.read_bytes() == content and jars(copy) == names
     # Java would not use it with these jars, nor create another one.
-    assert not (copy / ".kafka" / "kafka.jsa").exists()
+    assert [archive.exists() for archive in archives] == [False, True]
 
 
 @pytest.mark.full
