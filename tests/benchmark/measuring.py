@@ -17,9 +17,7 @@ from uuid import uuid4
 
 import psutil
 from confluent_kafka import Producer
-from confluent_kafka.admin import NewTopic
 
-from tests.support.client import administrator
 from tests.support.process import Running
 from tests.support.proxy import Proxy
 from tests.support.servers import Broker
@@ -61,8 +59,7 @@ def late() -> str:
 def new_topic(partitions: int = 1) -> str:
     """The name of a new topic."""
     topic = f"benchmark-{uuid4().hex[:8]}"
-    client = administrator(broker().servers)
-    client.create_topics([NewTopic(topic, partitions, 1)])[topic].result(20)
+    broker().create(topic, partitions)
     return topic
 
 

@@ -31,7 +31,6 @@ from tests.benchmark.measuring import (
 )
 from tests.benchmark.outcome import Run
 from tests.support.account import cpu
-from tests.support.client import administrator
 from tests.support.process import Running, eventually, script
 
 SCALE = (1_000_000, 100_000)[QUICK]  # numbers in eight partitions
@@ -124,6 +123,5 @@ def together(count: int) -> Run:
 
 def shares(group: str) -> list[int]:
     """How many partitions each member of a group has."""
-    client = administrator(broker().servers)
-    members = client.describe_consumer_groups([group])[group].result(20).members
+    members = broker().admin.describe_consumer_groups([group])[group].result(20).members
     return [len(one.assignment.topic_partitions) for one in members]

@@ -30,6 +30,7 @@ from tests.benchmark.measuring import (
 )
 from tests.benchmark.outcome import Run, Runs
 from tests.benchmark.reading import reader
+from tests.support.account import totals
 from tests.support.client import records
 from tests.support.process import Running, eventually, script
 
@@ -65,11 +66,6 @@ def full_speed() -> Iterator[tuple[Running, Callable[[], int]]]:
         one = script("-c", broker().servers, new_topic(), arguments=(code,), stdout=sink)
         with ending(one):
             yield one, lines
-
-
-def totals(one: Running) -> list[int]:
-    """How many numbers a producer sent, and how many were acknowledged, as it says at its end."""
-    return [int(number) for number in one.said(r"(\d+) sent, (\d+) acknowledged").groups()]
 
 
 def ours_at_full_speed() -> Run:

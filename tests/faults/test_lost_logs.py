@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from tests.support.account import printed
-from tests.support.client import records, try_create, write
+from tests.support.client import records, write
 from tests.support.process import eventually, hold, producer, script
 from tests.support.servers import Broker
 from tests.support.session import goes_on
@@ -26,9 +26,8 @@ def broker(own_broker) -> Broker:
 
 def recreate(broker: Broker, topic: str, numbers: range) -> None:
     """Delete a topic, create it again, and write these numbers."""
-    broker.admin.delete_topics([topic])[topic].result(20)
-    eventually(lambda: topic not in broker.admin.list_topics(timeout=10).topics, 10, "no topic")
-    eventually(lambda: try_create(broker.admin, topic, 1), 10, "the topic again")
+    broker.delete(topic)
+    broker.create(topic)
     write(broker.servers, topic, *numbers)
 
 

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.account import in_rhythm, not_spinning
-from tests.support.client import administrator, try_create
 from tests.support.process import eventually, hold
 from tests.support.proxy import Proxy
 from tests.support.trio import Trio
@@ -24,7 +23,7 @@ BACK = {"cut": 10, "hold": 10, "mute": 10, "first": 10, "join": 15}
 @pytest.fixture
 def start(broker, proxy, topic) -> Iterator[Callable[[str], Trio]]:
     """Starts the three scripts behind the proxy in a mode."""
-    assert try_create(administrator(broker.servers), topic, 2), topic
+    broker.create(topic, partitions=2)
     settings = {"KAFKA_BOOTSTRAP_SERVERS": proxy.address}
     with ExitStack() as stack:
 

@@ -1,20 +1,16 @@
 """The broker fails in every way a broker can: no number is lost, doubled or out of order."""
 
-import os
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from functools import partial
 
 import psutil
 import pytest
 from confluent_kafka import OFFSET_END, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from tests.support.account import Account, account, not_spinning, printed, stored
-from tests.support.client import try_create
-from tests.support.process import Running, eventually, hold, producer
+from tests.support.process import Running, eventually, hold, producer, small_disk
 from tests.support.servers import Broker
 from tests.support.trio import BACK, Trio
 
@@ -124,30 +120,15 @@ def test_both_servers_killed_cost_nothing(broker, trio):
     trio.end()
 
 
-@pytest.fixture
-def small_disk(own_broker) -> Iterator[Broker]:
-    """A broker, not started yet, whose log directory has room for eight megabytes."""
-    if os.geteuid() != 0:
-        pytest.skip("a small file system can only be mounted as root")
-    disk = own_broker.data / "kafka"
-    disk.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
-    done = subprocess.run(mount, capture_output=True, text=True, timeout=20)
-    if done.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
-    try:
-        yield own_broker
-    finally:
-        own_broker.kill()
-        subprocess.run(["umount", str(disk)], check=True, timeout=20)
-
-
 @pytest.mark.full
-def test_a_full_log_directory_costs_nothing_once_there_is_room(small_disk, topic):
-    broker = small_disk.start()
-    with Trio(broker.servers, topic) as trio:
+def test_a_full_log_directory_costs_nothing_once_there_is_room(own_broker, topic):
+    with (
+        small_disk(own_broker.data / "kafka", "8m") as disk,
+        own_broker as broker,
+        Trio(broker.start().servers, topic) as trio,
+    ):
         trio.flowing(20)
-        ballast = broker.data / "kafka" / "ballast"
+        ballast = disk / "ballast"
         with open(ballast, "wb", buffering=0) as file, pytest.raises(OSError, match="space"):
             while True:
                 file.write(bytes(4096))
@@ -161,8 +142,7 @@ def test_a_full_log_directory_costs_nothing_once_there_is_room(small_disk, topic
 
 
 def test_a_missing_topic_is_created_with_the_defaults_of_the_cluster(broker, trio, topic):
-    described = AdminClient({"bootstrap.servers": broker.servers}).list_topics(topic, timeout=10)
-    assert len(described.topics[topic].partitions) == 2
+    assert len(broker.metadata().topics[topic].partitions) == 2
     trio.end()
 
 
@@ -185,8 +165,7 @@ def test_a_consumer_whose_next_records_were_deleted_says_so_and_goes_on(broker, 
     produced = trio.progress()[0]
     eventually(lambda: trio.progress()[0] > produced + 10, 10, "five numbers more")
     everything = [TopicPartition(topic, number, OFFSET_END) for number in (0, 1)]
-    admin = AdminClient({"bootstrap.servers": broker.servers})
-    for deleted in admin.delete_records(everything).values():
+    for deleted in broker.admin.delete_records(everything).values():
         deleted.result(20)
     consumer.send(signal.SIGCONT)
     consumer.said(r"offset out of range, resuming at offset \d", 5)
@@ -200,11 +179,9 @@ def test_a_topic_deleted_and_created_again_is_read_from_its_beginning(broker, tr
     eventually(lambda: trio.progress()[2] > 60, 20, "some numbers")
     if paused:
         consumer.send(signal.SIGSTOP)
-    admin = AdminClient({"bootstrap.servers": broker.servers})
-    admin.delete_topics([topic])[topic].result(20)
-    eventually(lambda: topic not in admin.list_topics(timeout=10).topics, 10, "no topic")
+    broker.delete(topic)
     hold(0 if paused else 1)
-    eventually(lambda: try_create(admin, topic, 2), 10, "the topic again")
+    broker.create(topic, 2)
     told = len(consumer.err)
     consumer.send(signal.SIGCONT)
     here = r"Partition \d: offset out of range|Reading partition \d from offset 0\."

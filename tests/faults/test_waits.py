@@ -33,7 +33,7 @@ def test_a_producer_whose_topic_was_deleted_says_so_and_goes_on_when_it_is_back(
     strict.create(topic)
     producer = add(script("producer_a.py", strict.servers, topic))
     producer.said("A: 2 ")
-    strict.admin.delete_topics([topic])[topic].result(20)
+    strict.delete(topic)
     producer.said(f'Waiting for .*: there is no topic "{topic}"', 12)
     printed = len(producer.out)
     strict.create(topic)

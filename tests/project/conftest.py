@@ -42,6 +42,13 @@ def pinned(pins: Path) -> list[str]:
     return [f"{artifact}-{version}.jar" for _, artifact, version in names]
 
 
+@pytest.fixture(scope="session")
+def cloneable() -> None:
+    """Skip where there is nothing to clone."""
+    if not (PROJECT / ".git").exists():
+        pytest.skip("this is no clone, so it cannot be cloned")
+
+
 @pytest.fixture
 def install(copy, add) -> Callable[..., Running]:
     """Starts the installation in the copy."""

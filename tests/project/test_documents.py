@@ -242,13 +242,6 @@ def reader() -> Iterator[Reader]:
         yield reader
 
 
-@pytest.fixture(scope="module")
-def clone() -> None:
-    """Skip where there is nothing to clone."""
-    if not (PROJECT / ".git").exists():
-        pytest.skip("this is no clone, so it cannot be cloned")
-
-
 def servers(reader: Reader) -> list[psutil.Process]:
     """ZooKeeper and the brokers that run in a reader's sandbox."""
     return [one for one in reader.sandbox.processes() if one.name() == "java"]
@@ -287,7 +280,7 @@ def read(reader: Reader, page: str, experiments: tuple[int, ...] = ()) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_what_a_reader_copies_works_and_shows_what_is_shown(reader, clone, ours_to_stop):
+def test_what_a_reader_copies_works_and_shows_what_is_shown(reader, cloneable, ours_to_stop):
     read(reader, "README.md")
     assert left(reader) <= {"outer.conf", ".gitconfig"}
     eventually(lambda: not servers(reader), 10, "no server left")
@@ -295,7 +288,7 @@ def test_what_a_reader_copies_works_and_shows_what_is_shown(reader, clone, ours_
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("experiments", SHARES, ids=lambda share: f"{share[0]}-{share[-1]}")
-def test_what_a_reader_copies_from_the_lab_works(reader, clone, experiments, ours_to_stop):
+def test_what_a_reader_copies_from_the_lab_works(reader, cloneable, experiments, ours_to_stop):
     (start, _), *_ = (lines for _, language, lines in parts("README.md") if language == "sh")
     reader.type([start], False)
     reader.succeeds(reader.terminals[-1])

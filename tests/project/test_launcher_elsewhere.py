@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.project.conftest import copy_of_project
-from tests.support.process import PROJECT, eventually
+from tests.support.process import PROJECT, eventually, small_disk
 from tests.support.tmux import LAUNCHER, PERSON, REDRAW, STARTUP, TRIO, Sandbox, Terminal, refused
 
 pytestmark = pytest.mark.timeout(120)
@@ -172,17 +172,10 @@ def test_what_sudo_left_to_root_is_named_with_its_owner(small):
 
 
 def test_a_full_disk_is_named_and_nothing_is_started(small):
-    disk = small.home / "disk"
-    disk.mkdir()
-    mounted = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk]
-    if os.geteuid() or subprocess.run(mounted, capture_output=True).returncode:
-        pytest.skip("only root can mount a disk that is small enough")
-    try:
+    with small_disk(small.home / "disk", "64k") as disk:
         with pytest.raises(OSError):
             (disk / "filling").write_bytes(bytes(100_000))
         sentence = refused(small.launch(BROKER_DATA=str(disk / "data")))
-    finally:
-        subprocess.run(["umount", disk], check=True)
     assert "No space left on device" in sentence
     assert not small.processes()
 

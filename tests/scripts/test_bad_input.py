@@ -10,12 +10,12 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
-from confluent_kafka.admin import NewTopic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.client import administrator, write
+from tests.support.client import write
 from tests.support.process import Running, eventually, script
+from tests.support.servers import Broker
 
 # Kafka's own default, and what a batch of one record without a key needs besides its value.
 LARGEST_BATCH, AROUND_THE_VALUE = 1048588, 72
@@ -26,15 +26,12 @@ Record = tuple[bytes | None, bytes | None]
 class Stream:
     """A topic and one consumer C that reads it."""
 
-    def __init__(self, servers: str) -> None:
-        self.servers, self.topic = servers, f"bad-input-{uuid4().hex[:6]}"
+    def __init__(self, broker: Broker) -> None:
+        self.servers, self.topic = broker.servers, f"bad-input-{uuid4().hex[:6]}"
         self.marks = count(1)
-        config = {"max.message.bytes": str(LARGEST_BATCH)}
-        new = NewTopic(self.topic, 1, 1, config=config)
-        admin = administrator(servers)
-        admin.create_topics([new])[self.topic].result(20)
+        broker.create(self.topic, max_message_bytes=LARGEST_BATCH)
         self.producer = self.writer()
-        self.consumer = script("consumer_c.py", servers, self.topic, KAFKA_GROUP_ID="")
+        self.consumer = script("consumer_c.py", self.servers, self.topic, KAFKA_GROUP_ID="")
         self.seen_out = self.seen_err = 0
         self.exchange([])
         self.seen_err = len(self.consumer.err)  # what it said at its start
@@ -77,7 +74,7 @@ class Stream:
 @pytest.fixture(scope="module")
 def stream(broker) -> Iterator[Stream]:
     """One consumer for all tests here: what stops it, or makes it lose count, fails the next."""
-    stream = Stream(broker.servers)
+    stream = Stream(broker)
     try:
         yield stream
     finally:

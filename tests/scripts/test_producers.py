@@ -1,13 +1,12 @@
 """The two producers: what they write, when, and what they report."""
 
-import re
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from tests.support.account import account, acknowledged, in_rhythm, stored
+from tests.support.account import account, acknowledged, in_rhythm, stored, totals
 from tests.support.client import records
 from tests.support.process import PROJECT, environment, hold, producer
 
@@ -93,9 +92,8 @@ def test_a_producer_whose_broker_is_dead_ends_within_eight_seconds_and_counts(
     hold(2)  # time for ten numbers
     one.send(signal.SIGINT)
     assert one.ends_within(8) == 1
-    totals = re.search(r"A: (\d+) sent, (\d+) acknowledged\.", "\n".join(one.err))
-    sent, done = int(totals[1]), int(totals[2])
+    sent, done = totals(one)
     assert done == len(acknowledged(one))
     assert sent - done >= 2
     assert one.err[-1].startswith(f"{sent - done} unacknowledged (may be stored): {2 * done} to ")
-    assert "Traceback" not in "\n".join(one.err)
+    assert not one.find("Traceback"), one

@@ -187,6 +187,11 @@ def miscounted(producer: Running) -> str:
     return f"process {producer.process.pid}: {printed} of {len(producer.out)} lines, {said}"
 
 
+def totals(producer: Running) -> list[int]:
+    """How many numbers a producer sent, and how many were acknowledged, as it says at its end."""
+    return [int(number) for number in producer.said(TOTALS.pattern).groups()]
+
+
 def last_acknowledged(producer: Running) -> int:
     """The last number that a producer printed; -1 before the first."""
     for line in reversed(producer.out):

@@ -33,10 +33,10 @@ def has_controller(client: AdminClient) -> bool:
         return False
 
 
-def try_create(client: AdminClient, topic: str, partitions: int) -> bool:
+def try_create(client: AdminClient, topic: NewTopic) -> bool:
     """Whether a topic could be created; it cannot while its namesake is still being deleted."""
     try:
-        client.create_topics([NewTopic(topic, partitions, 1)])[topic].result(20)
+        client.create_topics([topic])[topic.topic].result(20)
     except KafkaException as error:
         assert error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS, error
         return False

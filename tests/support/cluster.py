@@ -57,9 +57,9 @@ class Cluster(Servers):
         env = {"ZOOKEEPER_PORT": str(self.zookeeper_port), "BROKER_PORT": str(self.ports[number])}
         return env | {"BROKER_DATA": str(self.data / f"broker{number}")}
 
-    def create(self, topic: str, partitions: int = 1, replicas: int = 0) -> None:
+    def create(self, topic: str, partitions: int = 1, replicas: int = 0, **config: object) -> None:
         """Create a topic, with a replica in sync on each broker unless told otherwise."""
-        super().create(topic, partitions, replicas)
+        super().create(topic, partitions, replicas, **config)
         if not replicas:
             self.settled(topic, seconds=20)
 

@@ -14,10 +14,12 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+
+import pytest
 
 Value = TypeVar("Value")
 
@@ -202,6 +204,20 @@ def environment(changes: dict[str, str] | None = None) -> dict[str, str]:
         k: v for k, v in os.environ.items() if not re.match("KAFKA_|BROKER_|ZOOKEEPER_|TMUX", k)
     }
     return kept | (changes or {})
+
+
+@contextmanager
+def small_disk(directory: Path, size: str) -> Iterator[Path]:
+    """A file system of this size in a new directory; skips the test where it cannot be mounted."""
+    directory.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)]
+    done = subprocess.run(mount, capture_output=True, text=True, timeout=20)
+    if done.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", str(directory)], check=True, timeout=20)
 
 
 def script(

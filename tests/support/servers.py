@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
 
 from broker import jars, java
 from broker.__main__ import TOOL_OPTIONS
-from tests.support.client import administrator
+from tests.support.client import administrator, try_create
 from tests.support.process import PROJECT, Running, eventually, free_ports
 
 # What Kafka's log says once it accepts clients: with ZooKeeper, without.
@@ -111,10 +111,19 @@ class Servers:
         """The brokers and topics that the cluster knows."""
         return self.admin.list_topics(timeout=20)
 
-    def create(self, topic: str, partitions: int = 1, replicas: int = 0) -> None:
-        """Create a topic, with a replica on each broker unless told otherwise."""
-        new = NewTopic(topic, partitions, replicas or len(self.kafkas))
-        self.admin.create_topics([new])[topic].result(20)
+    def create(self, topic: str, partitions: int = 1, replicas: int = 0, **config: object) -> None:
+        """Create a topic, with a replica on each broker unless told otherwise.
+
+        `config` are settings of the topic, with `_` for each dot in their names.
+        """
+        settings = {name.replace("_", "."): str(value) for name, value in config.items()}
+        new = NewTopic(topic, partitions, replicas or len(self.kafkas), config=settings)
+        eventually(lambda: try_create(self.admin, new), 10, "a new topic", topic)
+
+    def delete(self, topic: str) -> None:
+        """Delete a topic, until the cluster does not know it any more."""
+        self.admin.delete_topics([topic])[topic].result(20)
+        eventually(lambda: topic not in self.metadata().topics, 10, "no topic", topic)
 
     def leader(self, topic: str, partition: int = 0) -> int:
         """Number of the Kafka that leads a partition, -1 where none does."""

@@ -4,7 +4,6 @@ import signal
 
 import pytest
 
-from tests.support.client import try_create
 from tests.support.process import eventually
 from tests.workarounds.conftest import CONSUME
 
@@ -32,7 +31,7 @@ def test_a_consumer_joins_again_though_its_reason_has_gone(pair, own_broker, top
     for way in ("with", "without"):
         eventually(lambda way=way: state(way).startswith("PREPARING"), 10, way)
     eventually(lambda: topic not in admin.list_topics(timeout=5).topics, 10, topic)
-    eventually(lambda: try_create(admin, topic, 1), 10, topic)
+    own_broker.create(topic)
     # The paused ones are given up after a session, those that do not join after two.
     eventually(lambda: state("without") == "EMPTY", 30)
     assert state("with") == "STABLE"
