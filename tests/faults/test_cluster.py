@@ -45,7 +45,6 @@ def test_the_leader_of_the_partition_killed_costs_nothing(cluster, trio, topic):
     trio.flowing(3 * BACK)  # it may have been the controller, too
     assert cluster.leader(topic) != leader
     cluster.start()
-    trio.flowing()
     trio.end()
 
 
@@ -53,8 +52,7 @@ def test_the_leader_moved_by_hand_costs_nothing(cluster, trio, topic, full):
     leader = cluster.leader(topic)
     for step in range(1, 7 if full else 3):
         cluster.move_leader(topic, 0, (leader + step) % 3)
-        trio.flowing()
-    trio.end()
+        trio.end()
 
 
 @pytest.mark.full
@@ -65,7 +63,6 @@ def test_a_rolling_restart_costs_nothing(cluster, trio, topic):
             trio.flowing()
             cluster.start()
             cluster.settled(topic)
-    trio.flowing()
     trio.end()
 
 
@@ -84,7 +81,6 @@ def test_two_of_three_killed_and_back_cost_nothing_and_nobody_spins(cluster, tri
         for one in trio.producers:
             one.said("Waiting for the acknowledgement of .*: fewer replicas are in sync", 1)
     cluster.start()
-    trio.flowing()
     trio.end()
 
 
@@ -99,7 +95,6 @@ def test_a_partition_without_a_leader_costs_nothing_and_nobody_spins(cluster, to
         with not_spinning(*trio.all):
             hold(30 if full else 4)
         cluster.start()
-        trio.flowing()
         trio.end()
 
 
@@ -109,7 +104,6 @@ def test_the_coordinator_of_the_group_killed_costs_nothing(cluster, trio, topic)
     cluster.node(coordinator).kill()
     hold(20)
     cluster.start()
-    trio.flowing()
     trio.end()
     (consumer,) = trio.consumers
     assert not consumer.find("could not be committed")

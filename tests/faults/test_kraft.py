@@ -36,8 +36,7 @@ def test_with_the_fewest_acls_no_number_is_lost_while_a_broker_is_killed(kraft, 
     eventually(lambda: kraft.leader(topic) not in (leader, -1), BACK, "another leader")
     trio.flowing(BACK)
     kraft.start()
-    trio.flowing(BACK)
-    trio.end()
+    trio.end(BACK)
 
 
 @pytest.mark.full
@@ -45,8 +44,7 @@ def test_all_brokers_killed_at_once_and_back_cost_nothing(kraft, trio):
     for kafka in kraft.kafkas:
         kafka.kill()
     kraft.start()
-    trio.flowing(BACK)
-    trio.end(twice_allowed=1)
+    trio.end(BACK, twice_allowed=1)
 
 
 def test_two_consumers_share_four_partitions_and_each_key_keeps_its_order(kraft, topic, add):

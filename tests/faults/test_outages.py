@@ -45,7 +45,6 @@ def trio(broker, topic) -> Iterator[Trio]:
 def test_a_broker_that_is_stopped_and_started_again_costs_nothing(broker, trio):
     broker.kafka.stop(signal.SIGTERM, 20)
     broker.start()
-    trio.flowing()
     trio.end()
 
 
@@ -54,7 +53,6 @@ def test_a_broker_killed_for_a_while_costs_nothing_and_nobody_spins(broker, trio
         broker.kafka.kill()
         hold(30 if full else 4)
     broker.start()
-    trio.flowing()
     trio.end()
 
 
@@ -65,7 +63,6 @@ def test_ten_kills_in_a_row_cost_nothing(broker, trio):
         broker.start_kafka()
         hold(3)
     broker.wait()
-    trio.flowing()
     trio.end()
 
 
@@ -74,7 +71,6 @@ def test_a_paused_broker_costs_nothing_and_nobody_spins(broker, trio, full):
     with not_spinning(*trio.all):
         hold(40 if full else 8)
     broker.kafka.send(signal.SIGCONT)
-    trio.flowing()
     trio.end()
 
 
@@ -105,7 +101,6 @@ def test_numbers_flow_on_without_zookeeper_and_after_it_is_back(broker, trio):
     broker.start_zookeeper()
     broker.zookeeper.said("binding to port", 20)
     hold(10)
-    trio.flowing()
     trio.end()
 
 
@@ -116,7 +111,6 @@ def test_both_servers_killed_cost_nothing(broker, trio):
         broker.zookeeper.kill()
         hold(10)
     broker.start()
-    trio.flowing()
     trio.end()
 
 
@@ -137,7 +131,6 @@ def test_a_full_log_directory_costs_nothing_once_there_is_room(own_broker, topic
             hold(10)
         ballast.unlink()
         broker.start()
-        trio.flowing()
         trio.end()
 
 

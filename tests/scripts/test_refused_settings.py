@@ -17,6 +17,7 @@ SOON = 4
 
 WRONG = SECRETS["wrong"]
 SSL, SASL_SSL = {"SECURITY_PROTOCOL": "SSL"}, {"SECURITY_PROTOCOL": "SASL_SSL"}
+IAM = SASL_SSL | {"SASL_MECHANISM": "AWS_MSK_IAM"}
 CERTIFIED = SSL | {"SSL_CERTFILE": "{client}"}
 
 # Settings, and what the sentence must contain; nothing may connect to the listener.
@@ -57,10 +58,7 @@ REFUSED = {
         CERTIFIED | {"SSL_PASSWORD": WRONG},
         "SSL_(CERTFILE|PASSWORD)",
     ),
-    "password file that is none": (
-        {"SASL_PLAIN_PASSWORD_FILE": WRONG},
-        "SASL_PLAIN_PASSWORD_FILE",
-    ),
+    "no such password file": ({"SASL_PLAIN_PASSWORD_FILE": WRONG}, "SASL_PLAIN_PASSWORD_FILE"),
     "addresses of another protocol": (
         SSL | {"BOOTSTRAP_SERVERS": "SASL_SSL://a:1"},
         "BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL differ: SASL_SSL and SSL",
@@ -111,7 +109,7 @@ REFUSED = {
     "proxy without a port": ({"PROXY_URL": f"socks5://me:{WRONG}@localhost"}, "PROXY_URL must be"),
     "proxy by its former name": ({"SOCKS5_PROXY": "localhost:1080"}, "SOCKS5_PROXY must be"),
     "IAM without TLS": (
-        {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": "AWS_MSK_IAM"},
+        IAM | {"SECURITY_PROTOCOL": "SASL_PLAINTEXT"},
         "SECURITY_PROTOCOL.*SASL_SSL",
     ),
 }
@@ -158,7 +156,7 @@ sys.modules[{package!r}] = None
 runpy.run_path("producer_a.py", run_name="__main__")
 """
 
-IAM = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "AWS_MSK_IAM"}
+LOGIN = {f"KAFKA_{name}": value for name, value in IAM.items()}
 KEY = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRETS["key"]}
 
 
@@ -167,7 +165,7 @@ def aws(monkeypatch, tmp_path) -> dict[str, str]:
     """The environment of a machine that AWS does not know."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    return IAM | {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
+    return LOGIN | {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 @pytest.mark.parametrize(
@@ -177,7 +175,7 @@ def test_a_login_without_its_package_is_refused_with_the_package_s_name(
     mechanism, package, refused
 ):
     pattern = f"{mechanism} needs a package .* -m pip install {package}$"
-    env = IAM | {"KAFKA_SASL_MECHANISM": mechanism}
+    env = LOGIN | {"KAFKA_SASL_MECHANISM": mechanism}
     refused(pattern, "-c", WITHOUT.format(package=package), **env)
 
 

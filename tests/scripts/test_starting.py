@@ -1,12 +1,11 @@
 """Each script at its start: before its broker is up, and without what it needs."""
 
-import subprocess
 import sys
 import time
 
 import pytest
 
-from tests.support.process import PROJECT, InTerminal, environment, eventually
+from tests.support.process import InTerminal, Running, eventually
 
 # Each script and what it prints first.
 FIRST = {"producer_a.py": r"A: 0 ", "producer_b.py": r"B: 1 ", "consumer_c.py": r"[AB]: \d"}
@@ -28,13 +27,9 @@ def test_started_before_the_broker_each_says_what_it_waits_for_and_goes_on(own_b
 
 
 @pytest.mark.parametrize("name", FIRST)
-def test_without_kafka_python_a_script_says_how_to_get_it(name):
-    # -S: a Python without the installed packages
-    command = [sys.executable, "-S", name]
-    told = subprocess.run(command, cwd=PROJECT, env=environment(), capture_output=True, text=True)
-    assert told.returncode == 1
-    assert told.stderr.count("\n") == 1
-    assert "pip install -r requirements.txt" in told.stderr
+def test_without_kafka_python_a_script_says_how_to_get_it(name, add):
+    one = add(Running(sys.executable, "-S", name))  # a Python without the installed packages
+    assert "pip install -r requirements.txt" in one.refused()
 
 
 def test_a_topic_that_kafka_does_not_allow_is_named(run):

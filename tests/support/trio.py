@@ -56,8 +56,9 @@ class Trio:
         """Return when new numbers of both have been printed by C; fail after so many seconds."""
         flowing(self.producers, self.consumers, seconds)
 
-    def end(self, twice_allowed: int = 0) -> None:
-        """Stop the producers, account for every number, stop the consumers."""
+    def end(self, seconds: float = BACK, twice_allowed: int = 0) -> None:
+        """See numbers flow, stop the producers, account for every number, stop the consumers."""
+        self.flowing(seconds)
         assert [one.stop(seconds=5) for one in self.producers] == [0, 0], self.producers
         account(self.producers, self.consumers, self.servers, self.topic, twice_allowed)
         for one in self.consumers:
