@@ -80,15 +80,6 @@ def contender(name: str, *arguments: object, **options) -> Running:
     return Running(sys.executable, "-m", "tests.benchmark.contenders", name, *arguments, **options)
 
 
-@contextmanager
-def ending(one: Running) -> Iterator[Running]:
-    """A process that is gone afterwards."""
-    try:
-        yield one
-    finally:
-        one.kill()
-
-
 def directory() -> Path:
     """An empty directory that is gone afterwards."""
     return Path(at_end.enter_context(tempfile.TemporaryDirectory(prefix="numbers-")))

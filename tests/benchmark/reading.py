@@ -22,7 +22,6 @@ from tests.benchmark.measuring import (
     TUTORIAL,
     broker,
     contender,
-    ending,
     fill,
     memory,
     new_topic,
@@ -69,7 +68,7 @@ def reader(name: str, topic: str, group: str, stdout: int = subprocess.PIPE) -> 
 def backlog(name: str, count: int, kind: str = "file") -> Run:
     """How a contender printed a backlog; this project has to commit all of it besides."""
     topic, group = backlog_of(count), uuid4().hex
-    with output(kind) as (sink, lines), ending(reader(name, topic, group, sink)) as one:
+    with output(kind) as (sink, lines), reader(name, topic, group, sink) as one:
         read = watch(one, lines, count if name == OURS else count - UNFLUSHED)
         if name == OURS:
             assert one.stop() == 0, one
@@ -79,7 +78,7 @@ def backlog(name: str, count: int, kind: str = "file") -> Run:
 
 def bare_poll(count: int) -> Run:
     """How many numbers a second a loop of kafka-python reads that only polls and counts."""
-    with ending(contender("bare_poll", broker().servers, backlog_of(count), count)) as one:
+    with contender("bare_poll", broker().servers, backlog_of(count), count) as one:
         assert one.ended(300) == 0, one
         return {"rate": float(one.out[-1])}
 
@@ -97,9 +96,7 @@ def together(count: int) -> Run:
     topic, group = new_topic(len(KEYS)), uuid4().hex
     with ExitStack() as stack:
         sinks = [stack.enter_context(output()) for _ in range(count)]
-        consumers = [
-            stack.enter_context(ending(reader(OURS, topic, group, sink))) for sink, _ in sinks
-        ]
+        consumers = [stack.enter_context(reader(OURS, topic, group, sink)) for sink, _ in sinks]
         eventually(lambda: shares(group) == [len(KEYS) // count] * count, 60, *consumers)
         for one in consumers:
             one.send(signal.SIGSTOP)

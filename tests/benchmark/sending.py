@@ -20,7 +20,6 @@ from tests.benchmark.measuring import (
     TUTORIAL,
     broker,
     contender,
-    ending,
     fill,
     late,
     memory,
@@ -32,7 +31,7 @@ from tests.benchmark.outcome import Run, Runs
 from tests.benchmark.reading import reader
 from tests.support.account import totals
 from tests.support.client import records
-from tests.support.process import Running, eventually, script
+from tests.support.process import Running, eventually, producer, script
 
 SPEED = (200_000, 20_000)[QUICK]  # numbers that are sent as fast as it goes ...
 FLUSHED = (5_000, 2_000)[QUICK]  # ... and by the loop that flushes after each
@@ -42,7 +41,7 @@ STEP = 0.1  # seconds between those
 
 def own_rate(name: str) -> Run:
     """Numbers a second, as a program says itself."""
-    with ending(contender(name, broker().servers, new_topic(), SPEED)) as one:
+    with contender(name, broker().servers, new_topic(), SPEED) as one:
         assert one.ended(300) == 0, one
         return {"rate": float(one.out[-1])}
 
@@ -51,9 +50,7 @@ def tutorial_at_full_speed() -> Run:
     """Numbers a second that the tutorials' loop prints without a pause."""
     with (
         output() as (sink, lines),
-        ending(
-            contender("tutorial_producer", broker().servers, new_topic(), 0, stdout=sink)
-        ) as one,
+        contender("tutorial_producer", broker().servers, new_topic(), 0, stdout=sink) as one,
     ):
         return {"rate": watch(one, lines, FLUSHED).rate}
 
@@ -61,11 +58,11 @@ def tutorial_at_full_speed() -> Run:
 @contextmanager
 def full_speed() -> Iterator[tuple[Running, Callable[[], int]]]:
     """This project's produce(sleep_time=0) on a topic of its own, and how many lines it printed."""
-    code = "from producer_utils import produce; produce(sleep_time=0)"
-    with output() as (sink, lines):
-        one = script("-c", broker().servers, new_topic(), arguments=(code,), stdout=sink)
-        with ending(one):
-            yield one, lines
+    with (
+        output() as (sink, lines),
+        producer(broker().servers, new_topic(), 0, stdout=sink) as one,
+    ):
+        yield one, lines
 
 
 def ours_at_full_speed() -> Run:
@@ -95,11 +92,10 @@ def paced() -> Runs:
 
     By the records' own timestamps, while each acknowledgement comes 100 ms late.
     """
-    code = f"from producer_utils import produce; produce(sleep_time={STEP})"
     topics = {OURS: new_topic(), TUTORIAL: new_topic()}
     with (
-        ending(script("-c", late(), topics[OURS], arguments=(code,))) as ours,
-        ending(contender("tutorial_producer", late(), topics[TUTORIAL], STEP)),
+        producer(late(), topics[OURS], STEP) as ours,
+        contender("tutorial_producer", late(), topics[TUTORIAL], STEP),
     ):
         eventually(lambda: len(ours.out) >= PACED, 2 * PACED * STEP + 30, ours)
         ours.stop()
@@ -117,12 +113,12 @@ def latency(name: str, step: float, count: int) -> Run:
     with ExitStack() as stack:
         stack.callback(came.close)
         moments = stack.enter_context(tempfile.NamedTemporaryFile()).name
-        consumer = stack.enter_context(ending(reader(name, topic, uuid4().hex, came.sink)))
+        consumer = stack.enter_context(reader(name, topic, uuid4().hex, came.sink))
         fill(broker().servers, topic, 1)
         eventually(lambda: came.times, 60, consumer)
-        producer = stack.enter_context(ending(sender(name, topic, step, count, moments)))
-        eventually(lambda: len(came.times) > count, count * step + 60, consumer, producer)
-        assert producer.ended() == 0, producer
+        sending = stack.enter_context(sender(name, topic, step, count, moments))
+        eventually(lambda: len(came.times) > count, count * step + 60, consumer, sending)
+        assert sending.ended() == 0, sending
         sent = map(float, Path(moments).read_text().split())
         late = [1000 * (then - now) for now, then in zip(sent, came.times[1:], strict=True)]
         return {"latency": late}

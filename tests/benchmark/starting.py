@@ -12,7 +12,7 @@ import psutil
 
 from broker import jars, java
 from broker.__main__ import properties
-from tests.benchmark.measuring import QUICK, at_end, contender, directory, ending
+from tests.benchmark.measuring import QUICK, at_end, contender, directory
 from tests.benchmark.outcome import Run, Runs
 from tests.support.process import Running, eventually
 from tests.support.servers import Broker
@@ -92,8 +92,8 @@ def one_after_the_other() -> Run:
     unbuffered, group = {"PYTHONUNBUFFERED": "1"}, uuid4().hex
     arguments = (stock.servers, "numbers")
     with (
-        ending(contender("tutorial_producer", *arguments, 1, env=unbuffered)),
-        ending(contender("tutorial_consumer", *arguments, group, env=unbuffered)) as consumer,
+        contender("tutorial_producer", *arguments, 1, env=unbuffered),
+        contender("tutorial_consumer", *arguments, group, env=unbuffered) as consumer,
     ):
         consumer.said(r"^A: \d+", 60)
         seconds = time.monotonic() - begin

