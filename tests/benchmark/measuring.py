@@ -125,7 +125,7 @@ def watch(one: Running, lines: Callable[[], int], count: int) -> Read:
     """How a program printed so many lines; the rate is taken from its first line on."""
     most, first = 0.0, None
     while (seen := lines()) < count:
-        assert one.process.poll() is None or lines() >= count, one
+        assert one.alive or lines() >= count, one
         first = first or (seen and (seen, time.monotonic()))
         with suppress(psutil.Error):
             most = max(most, memory(one))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 
@@ -65,17 +64,6 @@ def test_a_topic_created_again_and_longer_than_before_is_read_whole(broker, topi
     assert again.out == ["A: 20"]
 
 
-def cut(broker: Broker, topic: str, share: float) -> None:
-    """Kill Kafka, cut a share off the end of a partition's log, and start Kafka again."""
-    broker.kafka.kill()
-    directory = broker.data / "kafka" / f"{topic}-0"
-    log = directory / "00000000000000000000.log"
-    os.truncate(log, int(log.stat().st_size * (1 - share)))
-    for snapshot in directory.glob("*.snapshot"):
-        snapshot.unlink()
-    broker.start()
-
-
 @pytest.mark.parametrize("noticed", ["at once", "once more is written", "after a restart"])
 def test_a_log_that_lost_its_end_is_read_on_where_it_ends_and_nothing_twice(
     broker, topic, add, noticed
@@ -90,7 +78,7 @@ def test_a_log_that_lost_its_end_is_read_on_where_it_ends_and_nothing_twice(
     elif noticed == "after a restart":
         assert consumer.stop() == 0
         before = consumer.out
-    cut(broker, topic, 0.1)
+    broker.cut(topic, 0.1)
     left = len(records(broker.servers, topic, at_least=1000))
     assert left < 2000
     # A leader that was back so quickly has kept its epoch: by that alone nobody can tell these.
@@ -113,7 +101,7 @@ def test_a_producer_ends_where_kafka_has_lost_numbers_that_it_acknowledged(broke
     broker.create(topic)
     one = add(producer(broker.servers, topic, sleep_time=0.05))
     one.said("A: 200 ")
-    cut(broker, topic, 0.3)
+    broker.cut(topic, 0.3)
     assert one.ended(30) == 1, one
     refused = 2 * len(one.out)
     lost = "Kafka has lost numbers that it had acknowledged"

@@ -198,7 +198,7 @@ def test_ctrl_c_again_and_again_ends_each_that_is_stopping(session):
     for one in scripts:
         one.said(r"[AB]: \d")
         for _ in range(10):
-            if one.process.poll() is None:
+            if one.alive:
                 one.type(b"\x03")
                 hold(0.03)
         # -2: Python itself was ending already

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -193,6 +194,16 @@ class Broker(Servers):
     def command(self, name: str, *arguments: str, **options) -> Running:
         """One of the broker's commands, run against this broker."""
         return self.launch(PROJECT / "broker" / name, *arguments, env=self.env, **options)
+
+    def cut(self, topic: str, share: float) -> None:
+        """Kill Kafka, cut a share off the end of a partition's log, and start Kafka again."""
+        self.kafka.kill()
+        directory = self.data / "kafka" / f"{topic}-0"
+        log = directory / "00000000000000000000.log"
+        os.truncate(log, int(log.stat().st_size * (1 - share)))
+        for snapshot in directory.glob("*.snapshot"):
+            snapshot.unlink()
+        self.start()
 
     def stop(self) -> None:
         """Stop Kafka, then ZooKeeper, as `launch_tmux.sh stop` does."""
