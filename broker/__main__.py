@@ -50,7 +50,7 @@ def main(command: str = "", *arguments: str) -> None:
     elif command == "check":
         check()
     elif command == "install-jars":
-        jars.install(*map(Path, arguments))
+        jars.install(Path(*arguments))
     else:
         names = [f"{name}-server-start" for name in ("zookeeper", "kafka", "kraft")]
         names += console.COMMANDS

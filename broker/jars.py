@@ -23,7 +23,7 @@ KRAFT = BROKER / "kafka-4.4.0.pins"
 CONNECTIONS, TIMEOUT = 8, 30
 
 
-def pinned(pins: Path = PINS) -> dict[str, str]:
+def pinned(pins: Path) -> dict[str, str]:
     """SHA-256 of each jar in a pin file, by its Maven name `group:artifact:version`."""
     lines = (line.split() for line in pins.read_text().splitlines())
     return {name: digest for digest, name in lines}
@@ -35,12 +35,12 @@ def path(name: str) -> Path:
     return JARS / f"{artifact}-{version}.jar"
 
 
-def class_path(pins: Path = PINS) -> str:
+def class_path(pins: Path) -> str:
     """Java's class path, in the order of the pin file: a CDS archive is valid for one order."""
     return os.pathsep.join(str(path(name)) for name in pinned(pins))
 
 
-def missing(pins: Path = PINS) -> list[str]:
+def missing(pins: Path) -> list[str]:
     """Maven names of the jars that are absent or do not match their pin."""
     return [name for name, digest in pinned(pins).items() if sha256(path(name)) != digest]
 
@@ -53,7 +53,7 @@ def sha256(file: Path) -> str | None:
         return None
 
 
-def install(pins: Path = PINS) -> None:
+def install(pins: Path) -> None:
     """Fetch the missing jars in parallel; exit with status 1 and the reason where that fails."""
     import truststore
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from broker import jars
 from tests.support.process import PROJECT, Running
 from tests.support.tmux import Sandbox
 
@@ -21,8 +22,8 @@ def copy(tmp_path) -> Path:
     """A copy of the project with what is installed in it, in a directory with a space."""
     copy = copy_of_project(tmp_path / "a copy", ".venv")
     (copy / ".kafka" / "jars").mkdir()
-    for name in pinned(copy / "broker" / "kafka-3.9.2.pins"):
-        (copy / ".kafka" / "jars" / name).symlink_to(PROJECT / ".kafka" / "jars" / name)
+    for jar in map(jars.path, jars.pinned(jars.PINS)):
+        (copy / ".kafka" / "jars" / jar.name).symlink_to(jar)
     return copy
 
 
@@ -34,12 +35,6 @@ def copy_of_project(directory: Path, *installed: str) -> Path:
     for name in installed or (".venv", ".kafka/jars"):
         (directory / name).symlink_to(PROJECT / name)
     return directory
-
-
-def pinned(pins: Path) -> list[str]:
-    """Names of the jars that a pin file lists."""
-    names = (line.split()[1].split(":") for line in pins.read_text().splitlines())
-    return [f"{artifact}-{version}.jar" for _, artifact, version in names]
 
 
 @pytest.fixture(scope="session")
