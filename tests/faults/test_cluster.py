@@ -52,7 +52,8 @@ def test_the_leader_moved_by_hand_costs_nothing(cluster, trio, topic, full):
     leader = cluster.leader(topic)
     for step in range(1, 7 if full else 3):
         cluster.move_leader(topic, 0, (leader + step) % 3)
-        trio.end()
+        trio.flowing()
+    trio.end()
 
 
 @pytest.mark.full
