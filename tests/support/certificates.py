@@ -12,6 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 DAY = timedelta(days=1)
 
+# The sixth of the nine usages that a certificate can name.
+SIGNS_CERTIFICATES = x509.KeyUsage(*(usage == 6 for usage in range(1, 10)))
+
 
 class Authority:
     """A private certificate authority that writes what it issues into a directory."""
@@ -40,10 +43,22 @@ class Authority:
         builder = builder.not_valid_before(until - 9 * DAY).not_valid_after(until)
         constraints = x509.BasicConstraints(ca=is_authority, path_length=None)
         builder = builder.add_extension(constraints, critical=True)
+        for extension in identifiers(key, self.key):
+            builder = builder.add_extension(extension, critical=False)
+        if is_authority:
+            builder = builder.add_extension(SIGNS_CERTIFICATES, critical=True)
         if hosts:
             names = x509.SubjectAlternativeName([host_name(host) for host in hosts])
             builder = builder.add_extension(names, critical=False)
         return builder.sign(self.key, hashes.SHA256())
+
+
+def identifiers(key, issuer) -> tuple[x509.ExtensionType, ...]:
+    """What tells whose certificate it is, and who signed it: OpenSSL's strict checks want both."""
+    return (
+        x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()),
+    )
 
 
 def host_name(host: str) -> x509.GeneralName:
