@@ -114,8 +114,8 @@ class Link:
 
     def pump(self, source: socket.socket, sink: socket.socket) -> None:
         """Forward what one side sends, as the mode says, and finally its end."""
-        source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with suppress(OSError):
+            source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # macOS: fails once closed
             while data := source.recv(65536):
                 self.wait()
                 if self.proxy.mode in REQUESTS and REQUESTS[self.proxy.mode] in api_keys(data):
