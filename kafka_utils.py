@@ -112,7 +112,7 @@ def script(doing: str) -> Iterator[None]:
     SystemExit: with status 1 after an error of Kafka or of the output.
     """
     if sys.stdout is None:
-        sys.exit("Standard output is closed, and nowhere else can numbers be printed: open it.")
+        sys.exit("Standard output is closed, so numbers cannot be printed: open it.")
     with stop.in_use():
         stop_on_signals()
         try:

@@ -123,7 +123,7 @@ stop() {
   # Typed in a tile: the terminal that shows it leaves it, then stops all and can say so.
   if in_a_tile && tiles detach-client -E "bash $(printf '%q' "$PWD")/launch_tmux.sh stop"; then return; fi
   trap '' HUP # typed in a tile that no terminal shows
-  # The scripts exit at once as a rule, which leaves Kafka time to write its class archive.
+  # The scripts exit at once as a rule, which leaves Kafka time to write its CDS archive.
   SECONDS=0
   terminate 5 'Producer A|Producer B|Consumer C'
   terminate 7 Kafka

@@ -188,7 +188,7 @@ def prepare_java() -> None:
                 subprocess.run(dump, stdout=2, check=True, env=java.environment())
                 part.replace(archive)
             except (OSError, subprocess.CalledProcessError) as error:
-                notify(f"No archive of Java's classes ({error}): the servers start more slowly.")
+                notify(f"No CDS archive could be created ({error}): the servers start more slowly.")
 
 
 def run(what: str, *command: object, env: dict[str, str] | None = None, advice: str = "") -> None:

@@ -83,9 +83,9 @@ def is_option(name: str, option: str) -> bool:
     near = get_close_matches(option, [*OPTIONS, "topic"], 1, 0.86)
     meant = ALIASES.get(option) or (near[0] if near else None)
     if meant and option != "topic":
-        sys.exit(f"{name} is no setting: did you mean {variable(meant)}?")
+        sys.exit(f"{name} is not a setting: did you mean {variable(meant)}?")
     if re.search("ssl_|sasl_", option):  # security must not be left out by mistake
-        sys.exit(f"{name} is no setting of kafka-python: leave it out.")
+        sys.exit(f"{name} is not a setting of kafka-python: remove it.")
     return False
 
 

@@ -1,4 +1,4 @@
-"""The installation: complete or not there, checked, mended, without network once it is done."""
+"""The installation: complete or not there, checked, repaired, without network once it is done."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_what_is_whole_is_left_alone_without_network_or_a_word(install):
     assert not whole.out and not whole.err
 
 
-def test_a_tampered_and_a_missing_jar_are_noticed_and_mended(copy, install):
+def test_a_tampered_and_a_missing_jar_are_noticed_and_repaired(copy, install):
     names = jars(copy)
     tampered, missing = (copy / ".kafka" / "jars" / name for name in names[:2])
     content = tampered.read_bytes()

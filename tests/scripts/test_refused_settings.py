@@ -31,7 +31,7 @@ REFUSED = {
     "topic that is close": ({"TOPICS": "x"}, r".* mean KAFKA_TOPIC\?"),
     "librdkafka's user": ({"SASL_USERNAME": "x"}, r".* mean KAFKA_SASL_PLAIN_USERNAME\?"),
     "librdkafka's password": ({"SASL_PASSWORD": WRONG}, r".* mean KAFKA_SASL_PLAIN_PASSWORD\?"),
-    "TLS that is no setting": ({"SSL_TRUSTSTORE_TYPE": "JKS"}, "SSL_TRUSTSTORE_TYPE is no setting"),
+    "TLS that is not a setting": ({"SSL_TRUSTSTORE_TYPE": "JKS"}, "SSL_TRUSTSTORE_TYPE is not"),
     "word for a number": ({"FETCH_MAX_WAIT_MS": "long"}, "FETCH_MAX_WAIT_MS.*number"),
     "word for a switch": ({"CHECK_CRCS": "perhaps"}, "CHECK_CRCS.*true"),
     "unknown compression": ({"COMPRESSION_TYPE": "rar"}, "COMPRESSION_TYPE.*zstd"),
@@ -45,7 +45,7 @@ REFUSED = {
     "librdkafka's servers": ({"METADATA_BROKER_LIST": "x"}, r".* mean KAFKA_BOOTSTRAP_SERVERS\?"),
     "TLS without verification": (
         {"ENABLE_SSL_CERTIFICATE_VERIFICATION": "false"},
-        "ENABLE_SSL_CERTIFICATE_VERIFICATION is no setting",
+        "ENABLE_SSL_CERTIFICATE_VERIFICATION is not a setting",
     ),
     "word for a port": ({"BOOTSTRAP_SERVERS": "localhost:kafka"}, "BOOTSTRAP_SERVERS"),
     "address of a web page": ({"BOOTSTRAP_SERVERS": "http://localhost:1"}, "BOOTSTRAP_SERVERS"),
