@@ -41,7 +41,7 @@ MEANINGS = (
     ),
     (
         "'MetadataRequest'",
-        "this is the port of a controller: name a broker's in KAFKA_BOOTSTRAP_SERVERS",
+        "this is a KRaft controller's port: name a broker's in KAFKA_BOOTSTRAP_SERVERS",
         True,
     ),
     (

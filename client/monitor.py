@@ -6,6 +6,7 @@ note of what is logged in the threads of its clients.
 """
 
 import logging
+import os
 import queue
 import selectors
 import threading
@@ -40,6 +41,14 @@ UNNAMED = {
     "Group Coordinator Not Available; retry": errors.CoordinatorNotAvailableError,
 }
 
+# ZooKeeper, which closes the connection without a word, can be told only by its port.
+ZOOKEEPER = ":" + (os.environ.get("ZOOKEEPER_PORT") or "2181")
+
+NAMED_IT = (
+    "answered with that address: set advertised.listeners on the broker to one that this machine"
+    " can reach"
+)
+
 NO_ANSWER = (errors.NoError, errors.RequestTimedOutError)
 
 
@@ -55,6 +64,8 @@ class ConnectionMonitor:
         self.connected: set[str] = set()
         self.lost: set[str] = set()
         self.unreachable: dict[str, str] = {}  # since the start, and why
+        self.asked = ""  # the bootstrap server that was tried last,
+        self.answered = ""  # and the one that named the brokers
         self.changed_at = 0.0  # when a connection was lost or came back
         self.last_error = ""  # what a broker answered last,
         self.last_error_at = 0.0  # when,
@@ -98,6 +109,14 @@ class ConnectionMonitor:
     def note(self, record: logging.LogRecord) -> None:
         """Take note of a connection that is begun, made or lost, or of a broker's error."""
         match record.msg, record.args:
+            case "Attempting bootstrap to %s at %s:%s (rack %s)", (_, host, port, _):
+                self.asked = f"{host}:{port}"
+            case "Bootstrap complete: %s", _:
+                self.answered = self.asked
+                self.unreachable.pop(self.answered, None)
+            case "Metadata refresh: failed %s", (errors.IncompatibleBrokerVersion() as error,):
+                if self.outcome:  # later there is a broker that we can use
+                    self.failed(self.asked, error)
             case "Initializing connection for node_id %s at %s:%s (rack=%s)", (node, host, port, _):
                 self.addresses[node] = f"{host}:{port}"
             case "%s: Connected", (connection,):
@@ -135,10 +154,18 @@ class ConnectionMonitor:
             notify(f"Connection to {server} lost: {cause}. Reconnecting.")
         elif final:
             outcome.put(SystemExit(f"Kafka at {server} cannot be used: {reason}."))
-        elif self.unreachable.get(server) != reason:
-            self.unreachable[server] = reason
+        elif self.unreachable.get(server) != (reason := likely(server, reason)):
+            self.unreachable.pop(server, None)
+            self.unreachable[server] = reason  # as the last one
             servers = ", ".join(f"{name} ({why})" for name, why in self.unreachable.items())
-            notify(f"Waiting for Kafka at {servers}.")
+            notify(f"Waiting for Kafka at {servers}.{self.origin_of(server)}")
+
+    def origin_of(self, server: str) -> str:
+        """A sentence on who gave an address that no setting names; else nothing."""
+        bootstrap = {f"{one.host}:{one.port}" for one in self.client.cluster.bootstrap_brokers()}
+        if not self.answered or server in bootstrap:
+            return ""
+        return f" {self.answered} {NAMED_IT}."
 
     def stable(self, connection: Any) -> None:
         """Say that a server is back if its connection still stands."""
@@ -152,6 +179,13 @@ class ConnectionMonitor:
                 self.lost.remove(server)
                 self.changed_at = time.monotonic()
                 notify(f"Connection to {server} is back.")
+
+
+def likely(server: str, reason: str) -> str:
+    """The reason why a server cannot be reached; at ZooKeeper's port it is not its security."""
+    if server.endswith(ZOOKEEPER) and "KAFKA_SECURITY_PROTOCOL" in reason:
+        return "this is ZooKeeper's port: name a broker's, usually 9092"
+    return reason
 
 
 def broker_error(logged: object) -> type[errors.BrokerResponseError] | None:

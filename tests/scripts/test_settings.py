@@ -101,31 +101,46 @@ def test_where_waiting_cannot_help_one_sentence_names_the_cause_and_it_ends(case
     assert re.search(pattern, one.refused(SOON))
 
 
+ADVERTISED = r"\. localhost:\d+ answered with that address: set advertised\.listeners"
+
 HOPEFUL: dict[str, tuple[str, dict, str]] = {
     "an unknown host": (
         "OPEN",
         {"BOOTSTRAP_SERVERS": "no-such-host.invalid:9092"},
-        r"^Waiting for Kafka at no-such-host\.invalid:9092 \(unknown host\)\.",
+        r"^Waiting for Kafka at no-such-host\.invalid:9092 \(unknown host\)\.$",
     ),
     "a port without a listener": (
         "OPEN",
         {"BOOTSTRAP_SERVERS": "localhost:{closed}"},
-        r"localhost:\d+ \(connection refused",
+        r"localhost:\d+ \(connection refused\)\.$",
     ),
     "an advertised host that is unknown": (
         "UNKNOWN",
         {},
-        r"no-such-host\.invalid:9092 .*unknown host",
+        r"no-such-host\.invalid:9092 \(unknown host\)" + ADVERTISED,
     ),
-    "an advertised port without a listener": ("CLOSED", {}, r"localhost:\d+ .*connection refused"),
-    "an advertised port that is silent": ("SILENT", {}, r"localhost:\d+ .*no answer"),
+    "an advertised port without a listener": (
+        "CLOSED",
+        {},
+        r"localhost:\d+ \(connection refused\)" + ADVERTISED,
+    ),
+    "an advertised port that is silent": (
+        "SILENT",
+        {},
+        r"localhost:\d+ \(no answer\)" + ADVERTISED,
+    ),
     "TLS against a plain port": ("OPEN", {"SECURITY_PROTOCOL": "SSL"}, PROTOCOL),
     "plain against a TLS port": ("TLS", {"SECURITY_PROTOCOL": "PLAINTEXT"}, PROTOCOL),
     "a login without TLS": ("BOTH", {"SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, PROTOCOL),
     "TLS against a port that accepts and never answers": (
         "TLS",
         {"BOOTSTRAP_SERVERS": "localhost:{mute_port}"},
-        r"localhost:\d+ .*no answer",
+        r"localhost:\d+ \(no answer\)\.$",
+    ),
+    "the port of ZooKeeper": (
+        "OPEN",
+        {"BOOTSTRAP_SERVERS": "localhost:{zookeeper_port}"},
+        r"localhost:\d+ \(this is ZooKeeper's port: name a broker's, usually 9092\)\.$",
     ),
     "no login where one is wanted": ("LOGIN", {"SECURITY_PROTOCOL": "PLAINTEXT"}, PROTOCOL),
     "no login where one is wanted, over TLS": ("BOTH", {"SECURITY_PROTOCOL": "SSL"}, PROTOCOL),
@@ -137,7 +152,8 @@ def test_where_waiting_may_help_one_sentence_names_the_cause_and_it_waits(case, 
     if "silent" in case and sys.platform != "linux":
         pytest.skip("only Linux drops a connection when the queue of a port is full")
     listener, changes, pattern = HOPEFUL[case]
-    one = run(SCRIPTS[list(HOPEFUL).index(case) % 3], **secured.access(listener, **changes))
+    env = secured.access(listener, **changes) | {"ZOOKEEPER_PORT": str(secured.zookeeper_port)}
+    one = run(SCRIPTS[list(HOPEFUL).index(case) % 3], **env)
     one.said(pattern, SOON)
     assert one.alive, one
     assert one.stop(seconds=1) == 0

@@ -1,11 +1,12 @@
 """Each script at its start: before its broker is up, and without what it needs."""
 
+import re
 import sys
 import time
 
 import pytest
 
-from tests.support.process import InTerminal, Running, eventually
+from tests.support.process import InTerminal, Running, eventually, script
 
 # Each script and what it prints first.
 FIRST = {"producer_a.py": r"A: 0 ", "producer_b.py": r"B: 1 ", "consumer_c.py": r"[AB]: \d"}
@@ -24,6 +25,14 @@ def test_started_before_the_broker_each_says_what_it_waits_for_and_goes_on(own_b
         one.type(b"\x03")
         assert one.ends_within(4) == 0
         assert one.find("Interrupted!") and not one.find("Traceback")
+
+
+@pytest.mark.timeout(180)  # with the start of three brokers
+@pytest.mark.parametrize("name", FIRST)
+def test_the_port_of_a_controller_is_named_and_the_script_ends(kraft, topic, add, name):
+    said = add(script(name, kraft.at("CONTROLLER"), topic)).refused(4)
+    wrong = r"Kafka at localhost:\d+ cannot be used: this is a KRaft controller's port: name"
+    assert re.match(wrong, said), said
 
 
 @pytest.mark.parametrize("name", FIRST)
