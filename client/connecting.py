@@ -15,6 +15,7 @@ from client import workarounds
 from client.messages import NAME, describe, is_transient, notify
 from client.monitor import ConnectionMonitor, start_monitoring, stop_monitoring
 from client.settings import TOPIC, read_settings
+from client.stalls import StallNotice
 from client.stopping import stop
 from client.values import check_together
 
@@ -58,7 +59,7 @@ def connect(
 
     def attempt() -> Client | None:
         with KafkaAdminClient(**supported_options(KafkaAdminClient, options, monitor)) as admin:
-            ensure_topic(admin)
+            ensure_topic(admin, monitor)
         made = new(**supported_options(client, options, monitor))
         try:
             # Without them the first number would be late, and the group might assign none.
@@ -75,13 +76,17 @@ def connect(
 
     # In a thread of its own: the constructors look up names and wait where no signal interrupts.
     outcome = monitor.outcome = queue.SimpleQueue()
-    threading.Thread(target=attempts, args=[attempt, outcome, given_up], daemon=True).start()
+    words = (attempt, monitor, outcome, given_up)
+    threading.Thread(target=attempts, args=words, daemon=True).start()
+    stall = StallNotice(monitor)
     try:
         while not stop.is_set():
+            stall.update("for Kafka")
             with suppress(queue.Empty):
                 result = outcome.get(timeout=POLL_INTERVAL)
                 if isinstance(result, SystemExit):
                     raise result
+                stall.update()
                 monitor.outcome = None
                 monitors[result] = monitor
                 return result
@@ -100,7 +105,10 @@ def abandon(monitor: ConnectionMonitor) -> None:
 
 
 def attempts(
-    attempt: Callable[[], Client | None], outcome: queue.SimpleQueue, given_up: threading.Event
+    attempt: Callable[[], Client | None],
+    monitor: ConnectionMonitor,
+    outcome: queue.SimpleQueue,
+    given_up: threading.Event,
 ) -> None:
     """Try until there is a client, which the queue gets, or the reason why there cannot be one."""
     while not given_up.is_set():
@@ -115,6 +123,7 @@ def attempts(
             if not is_transient(error):
                 outcome.put(SystemExit(f"Cannot start: {describe(error)[0]}."))
                 return
+            monitor.failed_request(error)
             stop.wait(POLL_INTERVAL)  # the broker went away in the middle of it
 
 
@@ -142,7 +151,7 @@ def supported_options(
     return supported | monitor.options_for(client)
 
 
-def ensure_topic(admin: KafkaAdminClient) -> None:
+def ensure_topic(admin: KafkaAdminClient, monitor: ConnectionMonitor) -> None:
     """Return when Kafka has the topic; create it with the cluster's defaults where it has not.
 
     Not left to auto.create.topics.enable, which is off on many a cluster. Raises KafkaError.
@@ -164,5 +173,6 @@ def ensure_topic(admin: KafkaAdminClient) -> None:
                 notified = True
         elif not error.retriable:
             raise error(TOPIC)
+        monitor.failed_request(error)
         stop.wait(pause)
         pause = min(2 * pause, POLL_INTERVAL)  # as a rule the topic has its leaders at once

@@ -103,6 +103,7 @@ MEANINGS = (
     ),
     ("CoordinatorLoadInProgress", "the group's coordinator is starting", False),
     ("NotCoordinator", "the group's coordinator is moving", False),
+    ("BrokerNotAvailable", "all brokers are fenced, or not registered yet", False),
     ("LeaderNotAvailable", "a partition has no leader: its brokers are missing", False),
     ("NotLeaderForPartition", "a partition's leader is moving", False),
     ("UnknownTopic", NO_TOPIC, False),

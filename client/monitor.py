@@ -11,6 +11,7 @@ import queue
 import selectors
 import threading
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -38,6 +39,8 @@ LOGGERS["kafka.coordinator.heartbeat"] = logging.INFO
 # What is logged without the error that the broker answered.
 UNNAMED = {
     "Topic %s not found in cluster metadata": errors.UnknownTopicOrPartitionError,
+    "Topic %s is not available during auto-create initialization": errors.LeaderNotAvailableError,
+    "No broker metadata found in MetadataResponse -- ignoring.": errors.BrokerNotAvailableError,
     "Group Coordinator Not Available; retry": errors.CoordinatorNotAvailableError,
 }
 
@@ -69,7 +72,9 @@ class ConnectionMonitor:
         self.changed_at = 0.0  # when a connection was lost or came back
         self.last_error = ""  # what a broker answered last,
         self.last_error_at = 0.0  # when,
-        self.repeated_since = 0.0  # and since when it has been the same
+        self.repeated_since = 0.0  # and since when it has done so
+        self.repeated: dict[str, tuple[float, float]] = {}  # the same two of each error
+        self.fenced = False  # another consumer has taken our place in the group
         self.outcome: queue.SimpleQueue | None = None  # while connecting
 
     def options_for(self, client: Any) -> dict[str, Any]:
@@ -100,6 +105,14 @@ class ConnectionMonitor:
         """The id of the topic as the client knows it now; None if it does not know any."""
         return self.client.cluster.topic_id(TOPIC) if self.client else None
 
+    def leaderless(self, among: Collection[int] | None = None) -> str:
+        """Which partitions of the topic, or of some of them, have no leader; empty if all have."""
+        cluster = self.client.cluster
+        led = cluster.available_partitions_for_topic(TOPIC) or set()
+        numbers = sorted((cluster.partitions_for_topic(TOPIC) or set()) - led)
+        names = ", ".join(str(one) for one in numbers if among is None or one in among)
+        return f"no leader of partition {names}: its brokers are missing" if names else ""
+
     def read(self, record: logging.LogRecord) -> None:
         """Take note of a line of kafka-python's log if it is of this connection."""
         if self.takes_all or threading.current_thread() in self.threads:
@@ -117,6 +130,8 @@ class ConnectionMonitor:
             case "Metadata refresh: failed %s", (errors.IncompatibleBrokerVersion() as error,):
                 if self.outcome:  # later there is a broker that we can use
                     self.failed(self.asked, error)
+            case "Heartbeat thread caught fenced group_instance_id %s error", _:
+                self.fenced = True
             case "Initializing connection for node_id %s at %s:%s (rack=%s)", (node, host, port, _):
                 self.addresses[node] = f"{host}:{port}"
             case "%s: Connected", (connection,):
@@ -127,18 +142,20 @@ class ConnectionMonitor:
                 self.failed(self.address(connection), error)
             case message, tuple(arguments):
                 for logged in (UNNAMED.get(message), *arguments):
-                    if answered := broker_error(logged):
-                        self.failed_request(describe(answered())[0], time.monotonic())
+                    self.failed_request(logged)
 
     def address(self, connection: Any) -> str:
         """Host and port of a connection's broker."""
         return self.addresses.get(connection.node_id, f"broker {connection.node_id}")
 
-    def failed_request(self, reason: str, now: float) -> None:
-        """Take note of an error that a broker answered."""
-        if reason != self.last_error or now > self.last_error_at + SAME_WITHIN:
-            self.repeated_since = now
-        self.last_error, self.last_error_at = reason, now
+    def failed_request(self, error: object) -> None:
+        """Take note of an error if a broker has answered it."""
+        if answered := broker_error(error):
+            reason, now = describe(answered())[0], time.monotonic()
+            begun, last = self.repeated.get(reason, (now, now))  # several may take turns
+            self.repeated_since = begun if now < last + SAME_WITHIN else now
+            self.repeated[reason] = self.repeated_since, now
+            self.last_error, self.last_error_at = reason, now
 
     def failed(self, server: str, error: Any) -> None:
         """Say once why a server cannot be reached, or that its connection broke."""

@@ -72,7 +72,9 @@ class Reader(ConsumerRebalanceListener):
         return []
 
     def next_records(self) -> list[ConsumerRecord]:
-        """The next records; raises whatever kafka-python raises."""
+        """The next records; raises whatever kafka-python raises, and should raise."""
+        if self.monitor.fenced:  # kafka-python goes on reading for a group that has replaced us
+            raise errors.FencedInstanceIdError
         self.notice_new_topic()
         if not self.places_known:
             self.find_places()
@@ -245,12 +247,15 @@ class Reader(ConsumerRebalanceListener):
                 self.seek_again(one)
 
     def awaiting(self) -> tuple[str, ...]:
-        """What keeps the consumer from polling for records, with the likely reason; often none."""
+        """What keeps the consumer from getting records, with the likely reason; often none."""
         if self.joining:
             return "to join the group", "other members are slow to rejoin"
         if self.uncommitted():
             return ("for the commit of what was printed",)
-        return () if self.places_known else ("for the offset to start from",)
+        if not self.places_known:
+            return ("for the offset to start from",)
+        leaderless = self.monitor.leaderless({one.partition for one in self.partitions})
+        return ("for more numbers", leaderless) if leaderless else ()
 
     def close(self) -> None:
         """Commit what was processed, and leave the group, if that can be done within a second."""

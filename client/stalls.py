@@ -21,7 +21,7 @@ class StallNotice:
         self.since = 0.0
         self.reported: set[str] = set()
 
-    def update(self, awaited: str = "", likely: str = "no answer") -> None:
+    def update(self, awaited: str = "", likely: str = "") -> None:
         """Take note of what is awaited, as in "for a number" or "to start"; say each reason once.
 
         `awaited` is empty for nothing; `likely` is the reason where no broker gives one.
@@ -36,9 +36,9 @@ class StallNotice:
         begun = max(since, monitor.repeated_since) if reason else since
         if not awaited or now < begun + (PATIENCE if reason else WITHOUT_REASON):
             return
-        if not reason and monitor.lost and not monitor.connected:  # that was reported
-            return
-        reason = reason or likely
+        if not reason and (monitor.outcome or (monitor.lost and not monitor.connected)):
+            return  # that there is no connection was reported
+        reason = reason or likely or monitor.leaderless() or "no answer"
         if reason not in self.reported:
             self.reported.add(reason)
             notify(f"Waiting {awaited}: {reason}.")

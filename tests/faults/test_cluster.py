@@ -86,7 +86,7 @@ def test_two_of_three_killed_and_back_cost_nothing_and_nobody_spins(cluster, tri
 
 
 @pytest.mark.full
-def test_a_partition_without_a_leader_costs_nothing_and_nobody_spins(cluster, topic, full):
+def test_a_partition_without_a_leader_is_named_and_costs_nothing_and_nobody_spins(cluster, topic):
     cluster.create(topic, replicas=1)
     with Trio(cluster.servers, topic) as trio:
         trio.flowing(20)
@@ -95,6 +95,8 @@ def test_a_partition_without_a_leader_costs_nothing_and_nobody_spins(cluster, to
         eventually(lambda: cluster.leader(topic) == -1, 20, "no leader")
         with not_spinning(*trio.all):
             hold(30 if full else 4)
+        for one in trio.all:
+            one.said("Waiting for .*: no leader of partition 0: its brokers are missing", 20)
         cluster.start()
         trio.end()
 

@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, Producer
 from tests.support.client import write
 from tests.support.process import eventually, script
 from tests.support.servers import Broker
+from tests.support.trio import SCRIPTS
 
 # Nothing is created by itself, and no group can have a coordinator: one broker is one replica.
 STRICT = {"auto.create.topics.enable": "false", "offsets.topic.replication.factor": 3}
@@ -42,6 +43,28 @@ def test_a_producer_whose_topic_was_deleted_says_so_and_goes_on_when_it_is_back(
     assert producer.stop() == 0
     numbers = [int(line.split()[1]) for line in producer.out]
     assert numbers == list(range(0, 2 * len(numbers), 2))
+
+
+def test_where_all_brokers_are_fenced_each_script_says_so(own_kraft, topic, add):
+    # One heartbeat in 20 s: the controller takes the broker for dead after the first 0.3 s.
+    own_kraft.settings |= {"broker.session.timeout.ms": 300, "broker.heartbeat.interval.ms": 20_000}
+    own_kraft.start()
+    scripts = [add(script(name, own_kraft.servers, topic)) for name in SCRIPTS]
+    for one in scripts:
+        one.said("^Waiting .*: all brokers are fenced, or not registered yet", 8)
+        assert one.stop() in (0, 1), one  # 1: a number was sent before
+
+
+def test_a_consumer_whose_place_was_taken_ends_at_once_also_on_an_idle_topic(run, broker, topic):
+    settings = {"KAFKA_GROUP_ID": topic, "KAFKA_GROUP_INSTANCE_ID": "c"}
+    broker.create(topic)
+    first = run("consumer_c.py", **settings)
+    first.said("Reading partition 0")
+    second = run("consumer_c.py", **settings)
+    assert first.ended(5) == 1
+    assert first.err[-1] == "Reading stopped: another consumer has this KAFKA_GROUP_INSTANCE_ID."
+    second.said("Reading partition 0")
+    assert second.stop() == 0
 
 
 def test_a_consumer_behind_an_open_transaction_says_that_something_holds_it_back(

@@ -78,6 +78,12 @@ class Consumer:
         """The id of the topic, as the metadata know it."""
         return self.topic
 
+    fenced = False
+
+    def leaderless(self, _among: object) -> str:
+        """Which partitions have no leader: none in the model."""
+        return ""
+
     # The group.
 
     def subscribe(self, _topics: list[str], listener: Any) -> None:
