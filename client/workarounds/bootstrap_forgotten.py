@@ -14,10 +14,15 @@ original = KafkaConnectionManager.least_loaded_node
 
 
 def least_loaded_node(self):
-    """As before, but while no broker is connected the bootstrap servers are tried, too."""
-    if not self.bootstrapped or self.least_used_connections():
+    """As before, but while none of those brokers is connected the bootstrap servers are tried, too.
+
+    One of these may be connected, but for a coordinator, or it named no broker yet.
+    """
+    brokers = self.cluster.brokers()
+    connected = {connection.node_id for connection in self.least_used_connections()}
+    if not self.bootstrapped or any(node.node_id in connected for node in brokers):
         return original(self)
-    nodes = (*self.cluster.brokers(), *self.cluster.bootstrap_brokers())
+    nodes = (*brokers, *self.cluster.bootstrap_brokers())
     ready = [node.node_id for node in nodes if not self.connection_delay(node.node_id)]
     return random.choice(ready) if ready else None
 

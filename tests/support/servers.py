@@ -217,8 +217,13 @@ class KraftBroker(Broker):
 
     needs_zookeeper = False
 
-    def __init__(self, data: Path) -> None:
-        super().__init__(data)
+    def __init__(
+        self,
+        data: Path,
+        settings: Mapping[str, object] | None = None,
+        ports: Sequence[int] = (),
+    ) -> None:
+        super().__init__(data, settings, ports=ports)
         self.env["CONTROLLER_PORT"] = str(self.zookeeper_port)
 
 
