@@ -169,7 +169,7 @@ class Running:
 
     def kill(self) -> None:
         """Kill the process and its children."""
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # macOS says so of a zombie
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
 
