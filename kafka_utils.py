@@ -74,7 +74,7 @@ def connect_kafka_producer() -> KafkaProducer:
             acks="all",  # acknowledged means: stored by all replicas that are in sync
             enable_idempotence=True,  # a number that is sent again is not stored twice
             delivery_timeout_ms=float("inf"),  # an outage costs no number, however long it lasts
-            max_block_ms=500,  # where the topic was deleted, send() blocks no longer than this
+            max_block_ms=500,  # if the topic is missing, send() blocks no longer than this
             **settings,
         )
 
