@@ -46,7 +46,7 @@ def main(command: str = "", *arguments: str) -> None:
     elif command == "kraft-server-start":
         start_kraft(arguments)
     elif command in console.COMMANDS:
-        become_java(jars.PINS, TOOL_OPTIONS, *console.command(command, arguments))
+        become_java(command, jars.PINS, TOOL_OPTIONS, *console.command(command, arguments))
     elif command == "check":
         check()
     elif command == "install-jars":
@@ -149,14 +149,14 @@ def become_server(name: str, main_class: str, *arguments: str, pins: Path = jars
     # snappy and zstd unpack native code there: often /tmp allows none to be executed.
     unpacking = [f"-Djava.io.tmpdir={data.temporary_directory(name)}"]
     options = [*SERVER_OPTIONS, *archiving, *log, *unpacking]
-    become_java(pins, options, main_class, *arguments)
+    become_java(name, pins, options, main_class, *arguments)
 
 
-def become_java(pins: Path, options: list[str], main_class: str, *arguments: str) -> None:
-    """Replace this process by a Java program of a pinned Kafka."""
+def become_java(name: str, pins: Path, options: list[str], *program: str) -> None:
+    """Replace this process by a Java program of a pinned Kafka, which htop and ps show by name."""
     require_jars(pins)
-    command = java.command(pins, options, main_class, *arguments)
-    os.execve(command[0], command, java.environment())
+    executable, *words = java.command(pins, options, *program)
+    os.execve(executable, [name, *words], java.environment())
 
 
 def require_jars(pins: Path) -> None:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.fixture(scope="module")
 def started() -> Iterator[tuple[Sandbox, Terminal]]:
     """A sandbox where the launcher was started in a terminal of 80 columns and 24 rows."""
-    with Sandbox() as sandbox:
+    with Sandbox(COLUMNS="200", LINES="50") as sandbox:  # of the terminal where pytest runs
         terminal = Terminal(sandbox, LAUNCHER, size=(80, 24))
         terminal.shows_tiles()
         eventually(lambda: sandbox.consumed() >= {"A: 0", "B: 1"}, STARTUP, "numbers in tile C")
@@ -95,6 +95,19 @@ def test_each_tile_is_the_program_itself(started):
     names = [psutil.Process(tile.pid).name() for tile in sandbox.tiles().values()]
     assert names[:3] == ["java", "java", "htop"]
     assert all(name.lower().startswith("python") for name in names[3:])  # Python on macOS
+
+
+def test_htop_shows_the_programs_of_the_tiles_by_name(started):
+    sandbox, terminal = started
+    terminal.resize(120, 120)  # room for others of such names
+    scripts = [f"python -E {name}" for name in ("consumer_c.py", "producer_b.py", "producer_a.py")]
+
+    def all_listed() -> bool:
+        shown = sandbox.tmux("capture-pane", "-p", "-t", sandbox.tiles()["htop"].pane)
+        programs = [*scripts, "zookeeper -", "kafka -"]
+        return all(re.search(rf"^ *\d+\.\d {one}", shown, re.M) for one in programs)
+
+    eventually(all_listed, REDRAW, "all programs in htop's tile")
 
 
 def test_a_click_selects_a_tile_and_the_wheel_scrolls_it(started):
