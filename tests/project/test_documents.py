@@ -17,7 +17,6 @@ own prompt. All others are parts of files. A comment before a block says how els
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -27,7 +26,6 @@ from functools import partial
 from textwrap import dedent
 
 import psutil
-import pyte
 import pytest
 
 from tests.support.process import PROJECT, eventually, free_ports
@@ -36,7 +34,6 @@ from tests.support.trio import SCRIPTS
 
 TYPED = ("README.md", "docs/experiments.md")
 PAGES = (*TYPED, "docs/clusters.md", "docs/notes.md", "CONTRIBUTING.md", "tests/README.md")
-CAST, PICTURE = PROJECT / "docs" / "numbers.cast", PROJECT / "docs" / "numbers.gif"
 
 # The lab's experiments that one reader does; others do the rest at the same time.
 SHARES = ((1, 2, 3), (4, 5, 6, 7, 8, 9, 10, 11), (12,), (13,), (14,))
@@ -350,42 +347,3 @@ def test_each_link_inside_the_project_resolves(page):
     inside = [link.split("#")[0] for link in links if not re.match(r"\w+://", link)]
     broken = [link for link in inside if not ((PROJECT / page).parent / link).exists()]
     assert not broken
-
-
-def recording() -> str:
-    """What the recorded terminal printed, without colours and movements of the cursor."""
-    _, *events = CAST.read_text().splitlines()
-    output = "".join(data for _, kind, data in map(json.loads, events) if kind == "o")
-    return re.sub(r"\x1b(\[[0-9;?>]*[a-zA-Z]|[()].|[=>78M])", "", output)
-
-
-def test_the_picture_shows_no_error_and_nobodys_machine():
-    shown = recording()
-    assert "Stopped." in shown
-    for wrong in ("Traceback", "ERROR", "FATAL", "command not found", "No such", "unknown command"):
-        assert wrong not in shown
-    assert not re.search(
-        r"/root\b|/home/\w|/Users/\w|(user|host|os)\.(name|version)=", CAST.read_text()
-    )
-
-
-def test_in_the_picture_kafka_is_killed_and_no_number_is_missing():
-    header, *events = map(json.loads, CAST.read_text().splitlines())
-    screen = pyte.Screen(header["width"], header["height"])
-    stream = pyte.Stream(screen)
-    for output in (data for _, kind, data in events if kind == "o"):
-        if "\x1b[?1049l" in output:  # detached
-            break
-        stream.feed(output)
-    lines = [line.split("│") for line in screen.display if "│" in line]
-    for key, column in (("A", 0), ("B", 1)):
-        tile = "\n".join(line[column] for line in lines)
-        numbers = [int(number) for number in re.findall(rf"{key}: (\d+)  \(", tile)]
-        assert numbers == list(range(numbers[0], numbers[-1] + 1, 2))
-        assert "is back" in tile and len(numbers) > 5
-
-
-def test_the_picture_is_small_and_moves():
-    picture = PICTURE.read_bytes()
-    assert picture.startswith(b"GIF89a") and b"NETSCAPE2.0" in picture
-    assert len(picture) < 1_000_000
