@@ -95,6 +95,7 @@ MEANINGS = (
     ("UnsupportedCompressionType", "Kafka does not know this KAFKA_COMPRESSION_TYPE", True),
     ("PolicyViolation", "a policy of the cluster forbids it", True),
     ("NotEnoughReplicas", "fewer replicas are in sync than min.insync.replicas asks for", False),
+    ("ReplicaNotAvailable", "a replica does not store it: its broker is missing or slow", False),
     (
         "CoordinatorNotAvailable",
         "no coordinator: brokers are missing, or fewer than"

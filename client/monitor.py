@@ -140,13 +140,17 @@ class ConnectionMonitor:
                 later.start()
             case "%s: Connection lost: %s", (connection, error) if str(error):  # else we closed it
                 self.failed(self.address(connection), error)
+            case message, (*_, "RequestTimedOutError", _) if "produce response" in message:
+                self.failed_request(errors.ReplicaNotAvailableError)
             case message, tuple(arguments):
                 for logged in (UNNAMED.get(message), *arguments):
                     self.failed_request(logged)
 
     def address(self, connection: Any) -> str:
         """Host and port of a connection's broker."""
-        return self.addresses.get(connection.node_id, f"broker {connection.node_id}")
+        known = self.client.cluster.broker_metadata(connection.node_id)
+        named = f"{known.host}:{known.port}" if known else f"broker {connection.node_id}"
+        return self.addresses.get(connection.node_id, named)
 
     def failed_request(self, error: object) -> None:
         """Take note of an error if a broker has answered it."""

@@ -81,6 +81,7 @@ def test_two_of_three_killed_and_back_cost_nothing_and_nobody_spins(cluster, tri
     if full:  # the leader needs some seconds to notice
         for one in trio.producers:
             one.said("Waiting for the acknowledgement of .*: fewer replicas are in sync", 1)
+            assert not one.find(f"localhost:{cluster.ports[alive]} lost"), one
     cluster.start()
     trio.end()
 
