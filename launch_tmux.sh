@@ -6,7 +6,7 @@
 #    ./launch_tmux.sh stop    stop it: producers and consumer first, then Kafka, then ZooKeeper
 #    ./launch_tmux.sh --help  show this help
 #    If KAFKA_BOOTSTRAP_SERVERS is set, producers and consumer use that Kafka and no broker starts.
-set -euo pipefail
+set -euo pipefail +o posix # in POSIX mode bash 3.2 knows no <(...)
 
 # The tiles have a tmux server of their own: nobody's ~/.tmux.conf is read, nobody's tmux changed.
 SERVER=(-L numbers)
