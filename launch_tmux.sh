@@ -52,8 +52,8 @@ start() {
 # The configuration of the tiles' server, which reads it once. All else is as tmux has it.
 configuration() {
   # Inside another tmux that has the same prefix, the tiles' prefix has to be typed twice.
-  local nested='#{&&:#{==:#{@outer_prefix},#{prefix}},#{m:tmux *,#{client_termtype}}}'
-  local restart="#{?$nested,#{prefix} ,}#{prefix} :respawnp -t .#{pane_index}"
+  local same='#{==:#{@outer_prefix},#{prefix}}' restart='#{prefix} :respawnp -t .#{pane_index}'
+  local nested="#{&&:$same,#{m:tmux *,#{client_termtype}}}"
   # A tmux built with utempter can miss that a program has ended, until another child ends.
   local check='#{?#{==:#{pane_dead_status}#{pane_dead_signal},},#(:),}'
   # At each new size of the window, the original layout of equal tiles is scaled: scaling the
@@ -65,9 +65,9 @@ set-option -g @project "\$NUMBERS_PROJECT"
 set-option -g mouse on ; set-option -g status-interval 1
 set-option -g status-right "#{?$nested,#{prefix} #{prefix}: tiles#, #{prefix}: tmux around them,#{prefix} d leaves#, all keeps running}"
 set-option -g remain-on-exit on
-set-option -gq remain-on-exit-format "$restart starts it again#{?pane_dead_status, (it ended with status #{pane_dead_status}),}"
+set-option -gq remain-on-exit-format "#{?$same,#{prefix} ,}$restart starts it again#{?pane_dead_status, (it ended with status #{pane_dead_status}),}"
 set-option -g pane-border-status top
-set-option -g pane-border-format "#{?pane_active,#[reverse],} #{?pane_dead,$check#{?#{e|<:#{pane_width},50},,#{@title} has ended: }$restart,#{@title}} "
+set-option -g pane-border-format "#{?pane_active,#[reverse],} #{?pane_dead,$check#{?#{e|<:#{pane_width},50},,#{@title} has ended: }#{?$nested,#{prefix} ,}$restart,#{@title}} "
 $(all_tiles)
 set-option -wF window-layout-changed "if-shell -F '$resized' { set-option -wF @size '$size' ; select-layout '#{window_layout}' }"
 END
