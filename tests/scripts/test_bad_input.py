@@ -29,7 +29,7 @@ class Stream:
     def __init__(self, broker: Broker) -> None:
         self.servers, self.topic = broker.servers, f"bad-input-{uuid4().hex[:6]}"
         self.marks = count(1)
-        broker.create(self.topic, max_message_bytes=LARGEST_BATCH)
+        broker.create(self.topic, config={"max.message.bytes": str(LARGEST_BATCH)})
         self.producer = self.writer()
         self.consumer = script("consumer_c.py", self.servers, self.topic, KAFKA_GROUP_ID="")
         self.seen_out = self.seen_err = 0

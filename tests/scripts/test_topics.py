@@ -31,8 +31,8 @@ def test_partitions_that_are_added_are_read_within_seconds(run, broker, topic):
 
 def test_a_number_with_a_time_that_kafka_refuses_names_the_clock(run, broker, topic):
     # As if the clock were off: a record may be no older than nothing.
-    limit = {"message_timestamp_before_max_ms": 0, "message_timestamp_after_max_ms": 0}
-    broker.create(topic, **limit)
+    limit = {"message.timestamp.before.max.ms": "0", "message.timestamp.after.max.ms": "0"}
+    broker.create(topic, config=limit)
     one = run("producer_a.py")
     assert one.ended(20) == 1
     assert one.find("rejected number .*: it says that this machine's clock is off"), one

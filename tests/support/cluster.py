@@ -8,7 +8,7 @@ from confluent_kafka import ElectionType
 
 from tests.support.process import eventually, free_ports
 from tests.support.proxy import Proxy
-from tests.support.servers import Servers
+from tests.support.servers import Servers, Settings
 
 # What the brokers need to lose nothing when one of them dies, besides a number each.
 SETTINGS: dict[str, object] = {
@@ -57,9 +57,11 @@ class Cluster(Servers):
         env = {"ZOOKEEPER_PORT": str(self.zookeeper_port), "BROKER_PORT": str(self.ports[number])}
         return env | {"BROKER_DATA": str(self.data / f"broker{number}")}
 
-    def create(self, topic: str, partitions: int = 1, replicas: int = 0, **config: object) -> None:
+    def create(
+        self, topic: str, partitions: int = 1, replicas: int = 0, config: Settings = None
+    ) -> None:
         """Create a topic, with a replica in sync on each broker unless told otherwise."""
-        super().create(topic, partitions, replicas, **config)
+        super().create(topic, partitions, replicas, config)
         if not replicas:
             self.settled(topic, seconds=20)
 

@@ -16,6 +16,8 @@ from broker.__main__ import TOOL_OPTIONS
 from tests.support.client import administrator, try_create
 from tests.support.process import PROJECT, Running, eventually, free_ports
 
+Settings = dict[str, str] | None  # of a topic
+
 # What Kafka's log says once it accepts clients: with ZooKeeper, without.
 READY = r"KafkaServer id=\d+\] started|Kafka Server started"
 
@@ -112,13 +114,11 @@ class Servers:
         """The brokers and topics that the cluster knows."""
         return self.admin.list_topics(timeout=20)
 
-    def create(self, topic: str, partitions: int = 1, replicas: int = 0, **config: object) -> None:
-        """Create a topic, with a replica on each broker unless told otherwise.
-
-        `config` are settings of the topic, with `_` for each dot in their names.
-        """
-        settings = {name.replace("_", "."): str(value) for name, value in config.items()}
-        new = NewTopic(topic, partitions, replicas or len(self.kafkas), config=settings)
+    def create(
+        self, topic: str, partitions: int = 1, replicas: int = 0, config: Settings = None
+    ) -> None:
+        """Create a topic with these settings, by default with a replica on each broker."""
+        new = NewTopic(topic, partitions, replicas or len(self.kafkas), config=config or {})
         eventually(lambda: try_create(self.admin, new), 10, "a new topic", topic)
 
     def delete(self, topic: str) -> None:
