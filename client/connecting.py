@@ -61,41 +61,54 @@ def connect(
         with KafkaAdminClient(**supported_options(KafkaAdminClient, options, monitor)) as admin:
             ensure_topic(admin, monitor)
         made = new(**supported_options(client, options, monitor))
-        try:
-            # Without them the first number would be late, and the group might assign none.
-            while not given_up.is_set():
-                with suppress(errors.RetriableError):
-                    if partitions(made, TOPIC):
-                        return made
-                stop.wait(POLL_INTERVAL)
-        except BaseException:
-            close(made)
-            raise
-        close(made)
-        return None
+        return knowing_partitions(made, partitions, given_up)
 
     # In a thread of its own: the constructors look up names and wait where no signal interrupts.
     outcome = monitor.outcome = queue.SimpleQueue()
     words = (attempt, monitor, outcome, given_up)
     threading.Thread(target=attempts, args=words, daemon=True).start()
-    stall = StallNotice(monitor)
     try:
-        while not stop.is_set():
-            stall.update("for Kafka")
-            with suppress(queue.Empty):
-                result = outcome.get(timeout=POLL_INTERVAL)
-                if isinstance(result, SystemExit):
-                    raise result
-                stall.update()
-                monitor.outcome = None
-                monitors[result] = monitor
-                return result
-        raise KeyboardInterrupt
+        made = result_of(outcome, monitor)
     except BaseException:
         given_up.set()
         stop_monitoring(monitor)
         threading.Thread(target=abandon, args=[monitor], daemon=True).start()
         raise
+    monitor.outcome = None
+    monitors[made] = monitor
+    return made
+
+
+def knowing_partitions(
+    made: Client, partitions: Callable[[Client, str], set], given_up: threading.Event
+) -> Client | None:
+    """A client once it knows the partitions of the topic; None, and closed, if it was given up."""
+    try:
+        # Without them the first number would be late, and the group might assign none.
+        while not given_up.is_set():
+            with suppress(errors.RetriableError):
+                if partitions(made, TOPIC):
+                    return made
+            stop.wait(POLL_INTERVAL)
+    except BaseException:
+        close(made)
+        raise
+    close(made)
+    return None
+
+
+def result_of(outcome: queue.SimpleQueue, monitor: ConnectionMonitor) -> Any:
+    """The client that the queue gets; until then, say what is awaited if that lasts."""
+    stall = StallNotice(monitor)
+    while not stop.is_set():
+        stall.update("for Kafka")
+        with suppress(queue.Empty):
+            result = outcome.get(timeout=POLL_INTERVAL)
+            if isinstance(result, SystemExit):
+                raise result
+            stall.update()
+            return result
+    raise KeyboardInterrupt
 
 
 def abandon(monitor: ConnectionMonitor) -> None:
