@@ -18,7 +18,7 @@ PROJECT = DOCS.parent
 sys.path.insert(0, str(PROJECT))
 
 from tests.support.process import eventually  # noqa: E402
-from tests.support.tmux import Machine, Terminal  # noqa: E402
+from tests.support.tmux import Sandbox, Terminal  # noqa: E402
 
 CAST, PICTURE = DOCS / "numbers.cast", DOCS / "numbers.gif"
 BIN = Path(sys.executable).parent
@@ -37,26 +37,26 @@ OPTIONS = {
 def main() -> None:
     """Record the play, draw it, and leave nothing else behind."""
     standard = {"BROKER_PORT": "", "ZOOKEEPER_PORT": "", "BROKER_DATA": ""}
-    machine = Machine(**standard, BASH_SILENCE_DEPRECATION_WARNING="1")
+    sandbox = Sandbox(**standard, BASH_SILENCE_DEPRECATION_WARNING="1")
     try:
-        project = machine.home / "numbers"
+        project = sandbox.home / "numbers"
         subprocess.run(["git", "clone", "--quiet", PROJECT, project], check=True)
         subprocess.run([project / "broker" / "install", "tmux", "htop"], check=True)
         subprocess.run(
-            [project / "launch_tmux.sh"], env=machine.env, check=True, stdin=subprocess.DEVNULL
+            [project / "launch_tmux.sh"], env=sandbox.env, check=True, stdin=subprocess.DEVNULL
         )
         for option, value in OPTIONS.items():
-            machine.tmux("set-option", "-g", option, value)
-        caption(machine, "A and B write, C reads: one topic, every number with its origin")
-        eventually(lambda: "A: 6" in machine.consumed(), 60, "numbers in tile C")
+            sandbox.tmux("set-option", "-g", option, value)
+        caption(sandbox, "A and B write, C reads: one topic, every number with its origin")
+        eventually(lambda: "A: 6" in sandbox.consumed(), 60, "numbers in tile C")
         shell = "./launch_tmux.sh; exec env PS1='$ ' bash --norc --noprofile"
         recorder = (BIN / "asciinema", "rec", "--quiet", "--overwrite", "--command", shell, CAST)
-        recording = f"{shlex.join(map(str, recorder))}; touch {machine.home}/recorded"
+        recording = f"{shlex.join(map(str, recorder))}; touch {sandbox.home}/recorded"
         command = ("sh", "-c", f"cd {project}; {recording}")
-        play(machine, Terminal(machine, *command, size=SIZE, TERM="xterm-256color"))
-        eventually((machine.home / "recorded").exists, 10, "the end of the recording")
+        play(sandbox, Terminal(sandbox, *command, size=SIZE, TERM="xterm-256color"))
+        eventually((sandbox.home / "recorded").exists, 10, "the end of the recording")
     finally:
-        machine.close()
+        sandbox.close()
     trim()
     drawing = ("--font-size", "12", "--line-height", "1.25", "--theme", "asciinema")
     limits = ("--fps-cap", "3", "--idle-time-limit", "2", "--last-frame-duration", "2")
@@ -71,24 +71,24 @@ def trim() -> None:
     CAST.write_text("".join(f"{json.dumps(line)}\n" for line in [header, *kept]))
 
 
-def play(machine: Machine, terminal: Terminal) -> None:
+def play(sandbox: Sandbox, terminal: Terminal) -> None:
     """What the person at the keyboard does and waits for."""
     sees(terminal, r"Consumer C")
     look(2)
     command(terminal, "run -t .1 'kill -9 #{pane_pid}'")
-    caption(machine, "Kafka is killed: A and B keep their numbers until it is back")
+    caption(sandbox, "Kafka is killed: A and B keep their numbers until it is back")
     sees(terminal, "Kafka has ended|:respawnp -t .1")
     look(3)
-    known = numbers(machine, "Producer A")
+    known = numbers(sandbox, "Producer A")
     command(terminal, "respawnp -t .1")
-    caption(machine, "Kafka is started again")
-    eventually(lambda: numbers(machine, "Producer A") > known, 60, "new numbers of A")
-    caption(machine, "Kafka is back: A and B send what they kept, and go on")
+    caption(sandbox, "Kafka is started again")
+    eventually(lambda: numbers(sandbox, "Producer A") > known, 60, "new numbers of A")
+    caption(sandbox, "Kafka is back: A and B send what they kept, and go on")
     look(4)
     terminal.click(SIZE[0] - 3, SIZE[1] - 3)
     terminal.type("C-b", "z")
-    eventually(lambda: is_complete(machine), 10, "all numbers in", machine.text("Consumer C"))
-    caption(machine, "Tile C, enlarged: no number of A or B is missing")
+    eventually(lambda: is_complete(sandbox), 10, "all numbers in", sandbox.text("Consumer C"))
+    caption(sandbox, "Tile C, enlarged: no number of A or B is missing")
     look(6)
     terminal.type("C-b", "d")
     sees(terminal, r"^\[detached")
@@ -97,9 +97,9 @@ def play(machine: Machine, terminal: Terminal) -> None:
     types(terminal, "exit")
 
 
-def caption(machine: Machine, text: str) -> None:
+def caption(sandbox: Sandbox, text: str) -> None:
     """Say in tmux's status line what is to be seen."""
-    machine.tmux("set-option", "-g", "status-left", f" {text}")
+    sandbox.tmux("set-option", "-g", "status-left", f" {text}")
 
 
 def sees(terminal: Terminal, pattern: str) -> None:
@@ -107,20 +107,20 @@ def sees(terminal: Terminal, pattern: str) -> None:
     eventually(lambda: re.search(pattern, terminal.screen(), re.M), 60, pattern, "on", terminal)
 
 
-def is_complete(machine: Machine) -> bool:
+def is_complete(sandbox: Sandbox) -> bool:
     """Whether tile C has shown all that A and B have, each number once and in order."""
     for key in "AB":
-        read = numbers(machine, "Consumer C", key)
+        read = numbers(sandbox, "Consumer C", key)
         if read != list(range("AB".index(key), len(read) * 2, 2)):
             return False
-        if not set(read).issuperset(numbers(machine, f"Producer {key}")):
+        if not set(read).issuperset(numbers(sandbox, f"Producer {key}")):
             return False
     return True
 
 
-def numbers(machine: Machine, title: str, key: str = "A") -> list[int]:
+def numbers(sandbox: Sandbox, title: str, key: str = "A") -> list[int]:
     """What a tile has shown of a producer's numbers."""
-    found = re.findall(rf"^{key}: (\d+)(?= *$|  \()", machine.text(title), re.M)
+    found = re.findall(rf"^{key}: (\d+)(?= *$|  \()", sandbox.text(title), re.M)
     return list(map(int, found))
 
 

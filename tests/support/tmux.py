@@ -221,6 +221,3 @@ def is_open(port: int) -> bool:
     """Whether something listens on a port."""
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-Machine = Sandbox  # as docs/record.py still calls it
