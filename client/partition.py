@@ -36,7 +36,7 @@ class Partition:
         """
         processed = place == own and (place.time >= 0 or self.uncommitted)
         self.uncommitted = place != committed and (processed or self.lost is not None)
-        self.place = place
+        self.place, self.sought = place, True
 
     def may_diverge(self, divergent: Place | None) -> bool:
         """Whether a log may diverge before our place; if not, another position was meant."""

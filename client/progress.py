@@ -36,7 +36,7 @@ def held_back(
 ) -> tuple[str, ...]:
     """Which partitions go on after what was read, although poll() returned none of them."""
     numbers = []
-    for one in partitions.keys() - flowing:
+    for one in sorted(partitions.keys() - flowing):
         with suppress(*UNASSIGNED):
             end, place = consumer.highwater(one) or 0, partitions[one].place
             if place and end > place.offset:
@@ -44,5 +44,5 @@ def held_back(
                 position = consumer.position(one, timeout_ms=100)
                 if position is not None and end > position:
                     numbers.append(one.partition)
-    names = ", ".join(map(str, sorted(numbers)))
+    names = ", ".join(map(str, numbers))
     return (f"for the next records of partition {names}", HELD_BACK) if names else ()

@@ -40,8 +40,6 @@ class Reader(ConsumerRebalanceListener):
         self.joining = self.grouped  # without a group all partitions are ours
         self.places_known = True  # whether each partition that is assigned has a place
         self.topic_id = self.monitor.topic_id()
-        # Whether a seek() may be followed by older records: not the first, in a topic with an id.
-        self.late_records = self.topic_id is None
         self.partitions: dict[TopicPartition, Partition] = {}
         self.polled: dict[TopicPartition, Place] = {}  # the places after what poll() returned last
         self.flowing: set[TopicPartition] = set()  # of which the last poll() returned records
@@ -139,12 +137,11 @@ class Reader(ConsumerRebalanceListener):
         self.places_known = True  # unless a rebalance says otherwise meanwhile
         try:
             assigned = self.consumer.assignment()
-            for one in self.partitions.keys() - assigned:
+            for one in sorted(self.partitions.keys() - assigned):
                 self.forget(one)
-            for one in assigned:
+            for one in sorted(assigned):
                 self.find_place(one, self.partitions.setdefault(one, Partition()))
             announce(self.partitions)
-            self.late_records = True
         except (KafkaError, *UNASSIGNED) as error:
             self.places_known = False
             if not isinstance(error, UNASSIGNED) and not is_transient(error):
@@ -161,7 +158,6 @@ class Reader(ConsumerRebalanceListener):
             place = Place(self.consumer.beginning_offsets([one], timeout_ms=1_000)[one])
         self.seek(one, place)
         known.resume(place, own, committed)
-        known.sought = self.late_records
         if known.rewound:
             why, known.rewound = known.rewound, ""
             notify(f"Partition {one.partition}: {why}, resuming at offset {place.offset}.")
@@ -217,7 +213,6 @@ class Reader(ConsumerRebalanceListener):
         if self.topic_id is not None:
             notify(f"Topic {NAME} was deleted and created again: reading the new one.")
             self.partitions, self.polled, self.places_known = {}, {}, False
-            self.late_records = True
         self.topic_id = present
 
     def recover(self, error: KafkaError) -> None:
