@@ -1,7 +1,7 @@
-"""A producer that is closed with unacknowledged numbers stays open, and prints a traceback at exit.
+"""A producer that is closed with unacknowledged numbers stays open: its program hangs at exit.
 
 3.0.12: producer/kafka.py:695 flushes first and raises before anything is closed; __del__() does the
-same again. The development branch has the same fault.
+same again, sometimes with a traceback. The development branch has the same fault.
 To reproduce: stop the broker, send(), close(timeout=1), and end the program.
 """
 
