@@ -17,10 +17,10 @@ def test_a_broker_that_waits_for_its_replica_is_not_taken_for_a_silent_one(
         monkeypatch.setitem(SETTINGS, name, 18_000)  # so long it counts as in sync
     with Cluster(tmp_path, 2) as cluster:
         cluster.start().create(topic, replicas=2)
-        leader = cluster.leader(topic)
         patched, faulty = pair(cluster.servers, PRODUCE)
         for one in (patched, faulty):
             one.said("A: 20 ")
+        leader = cluster.leader(topic)
         cluster.node(1 - leader).send(signal.SIGSTOP)
         lost = f"localhost:{cluster.ports[leader]} lost"
         faulty.said(lost, 20)
