@@ -6,4 +6,4 @@ pytestmark = pytest.mark.full
 
 
 def test_a_producer_stays_calm_while_it_cannot_connect(only_one_spins):
-    only_one_spins("close")
+    only_one_spins("mute")
