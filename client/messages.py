@@ -30,7 +30,7 @@ CLOSED = "it closed the connection: not ready yet, or see KAFKA_SECURITY_PROTOCO
 MEANINGS = (
     (
         "CreateTopics",
-        f"{NO_TOPIC}, and Kafka does not let us create it: ask for the topic, or for the ACL Create"
+        f"{NO_TOPIC}, and this user may not create it: have it created, or ask for the ACL Create"
         " on it",
         True,
     ),
@@ -56,17 +56,17 @@ MEANINGS = (
     ),
     (
         "'FindCoordinatorRequest'",
-        "this broker has no groups: set KAFKA_GROUP_ID to an empty text",
+        "this broker has no groups: set KAFKA_GROUP_ID to an empty string",
         True,
     ),
     (
         "IncompatibleBrokerVersion",
-        "this broker is too old, or lacks a request that is needed",
+        "this broker is too old, or does not support a request that the scripts need",
         True,
     ),
-    ("frozen_credentials", "there are no AWS credentials any more", True),
+    ("frozen_credentials", "the AWS credentials are gone", True),
     ("TopicAuthorization", f"{DENIED} Write (a producer) or Read (a consumer) on {NAME}", True),
-    ("InvalidTopic", f"Kafka allows no topic of the name {NAME}: see KAFKA_TOPIC", True),
+    ("InvalidTopic", f"Kafka does not allow the topic name {NAME}: see KAFKA_TOPIC", True),
     ("GroupAuthorization", f"{DENIED} Read on the group of the consumer, {GROUP}", True),
     # For a user who may write to no topic; Kafka before 2.8 asks for IdempotentWrite, too.
     ("ClusterAuthorization", f"{DENIED} Write on {NAME}", True),
@@ -83,11 +83,11 @@ MEANINGS = (
     ("address mismatch", "its certificate is for a host name, not for this address", True),
     ("CERTIFICATE_VERIFY_FAILED", "certificate not trusted by KAFKA_SSL_CAFILE", True),
     ("_ALERT_", "it refuses our certificate or TLS version: see KAFKA_SSL_CERTFILE", True),
-    ("InvalidTimestamp", "it says that this machine's clock is off: set the clock", True),
+    ("InvalidTimestamp", "it rejects the timestamp: set this machine's clock", True),
     ("OutOfOrderSequence", "Kafka has lost numbers that it had acknowledged", True),
     ("InconsistentGroupProtocol", f"the group uses another protocol: {GROUP}", True),
     ("GroupMaxSizeReached", f"the group has as many members as Kafka allows: {GROUP}", True),
-    ("InvalidGroupId", f"Kafka allows no group of this name: {GROUP}", True),
+    ("InvalidGroupId", f"Kafka does not allow this group name: {GROUP}", True),
     ("FencedInstanceId", "another consumer has this KAFKA_GROUP_INSTANCE_ID", True),
     ("InvalidSessionTimeout", "Kafka does not allow this KAFKA_SESSION_TIMEOUT_MS", True),
     ("SizeTooLarge", "a record is larger than KAFKA_MAX_REQUEST_SIZE or Kafka allows", True),
@@ -115,9 +115,9 @@ MEANINGS = (
     ("ECONNREFUSED", "connection refused", False),
     ("DNS", "unknown host", False),
     ("timed out", "no answer", False),
-    ("EOF", "no TLS there, or not ready: see KAFKA_SECURITY_PROTOCOL", False),
-    ("WRONG_VERSION_NUMBER", "no TLS there: see KAFKA_SECURITY_PROTOCOL", False),
-    ("frame length: 352518", "it speaks TLS: see KAFKA_SECURITY_PROTOCOL", False),
+    ("EOF", "this port does not use TLS, or is not ready: see KAFKA_SECURITY_PROTOCOL", False),
+    ("WRONG_VERSION_NUMBER", "this port does not use TLS: see KAFKA_SECURITY_PROTOCOL", False),
+    ("frame length: 352518", "this port uses TLS: see KAFKA_SECURITY_PROTOCOL", False),
     ("frame length", "not a Kafka broker", False),
     ("Unable to decode", "its answers are not those of a Kafka broker", False),
     ("disconnected", CLOSED, False),

@@ -33,7 +33,7 @@ def test_a_missing_acl_is_named_and_ends_the_script(lacking, kraft, run, topic):
     one = run(name, **kraft.as_user(user))
     assert one.ended(BACK) == 1
     assert one.out == [] and not one.find("Traceback"), one
-    said = [line for line in one.err if re.search("denied|does not let us", line)]
+    said = [line for line in one.err if re.search("denied|may not create", line)]
     assert len(said) == 1 and re.search(sentence.format(topic=re.escape(topic)), said[0]), one
     assert said[0].endswith("."), one
 

@@ -43,4 +43,4 @@ def test_without_kafka_python_a_script_says_how_to_get_it(name, add):
 
 def test_a_topic_that_kafka_does_not_allow_is_named(run):
     said = run("producer_a.py", topic="my numbers").refused(10)
-    assert 'no topic of the name "my numbers"' in said and "KAFKA_TOPIC" in said
+    assert 'not allow the topic name "my numbers"' in said and "KAFKA_TOPIC" in said
