@@ -65,8 +65,8 @@ def connect(
 
     # In a thread of its own: the constructors look up names and wait where no signal interrupts.
     outcome = monitor.outcome = queue.SimpleQueue()
-    words = (attempt, monitor, outcome, given_up)
-    threading.Thread(target=attempts, args=words, daemon=True).start()
+    arguments = (attempt, monitor, outcome, given_up)
+    threading.Thread(target=attempts, args=arguments, daemon=True).start()
     try:
         made = result_of(outcome, monitor)
     except BaseException:

@@ -70,10 +70,8 @@ class ConnectionMonitor:
         self.asked = ""  # the bootstrap server that was tried last,
         self.answered = ""  # and the one that named the brokers
         self.changed_at = 0.0  # when a connection was lost or came back
-        self.last_error = ""  # what a broker answered last,
-        self.last_error_at = 0.0  # when,
-        self.repeated_since = 0.0  # and since when it has done so
-        self.repeated: dict[str, tuple[float, float]] = {}  # the same two of each error
+        self.last_error = ""  # what a broker answered last
+        self.repeated: dict[str, tuple[float, float]] = {}  # each error: since when, and when last
         self.fenced = False  # another consumer has taken our place in the group
         self.outcome: queue.SimpleQueue | None = None  # while connecting
 
@@ -148,18 +146,19 @@ class ConnectionMonitor:
 
     def address(self, connection: Any) -> str:
         """Host and port of a connection's broker."""
-        known = self.client.cluster.broker_metadata(connection.node_id)
-        named = f"{known.host}:{known.port}" if known else f"broker {connection.node_id}"
-        return self.addresses.get(connection.node_id, named)
+        node = connection.node_id
+        if node in self.addresses:
+            return self.addresses[node]
+        known = self.client.cluster.broker_metadata(node)
+        return f"{known.host}:{known.port}" if known else f"broker {node}"
 
     def failed_request(self, error: object) -> None:
         """Take note of an error if a broker has answered it."""
         if answered := broker_error(error):
             reason, now = describe(answered())[0], time.monotonic()
             begun, last = self.repeated.get(reason, (now, now))  # several may take turns
-            self.repeated_since = begun if now < last + SAME_WITHIN else now
-            self.repeated[reason] = self.repeated_since, now
-            self.last_error, self.last_error_at = reason, now
+            self.repeated[reason] = begun if now < last + SAME_WITHIN else now, now
+            self.last_error = reason
 
     def failed(self, server: str, error: Any) -> None:
         """Say once why a server cannot be reached, or that its connection broke."""

@@ -32,8 +32,9 @@ class StallNotice:
                 notify(f"No longer waiting {self.awaiting}.")
             self.awaiting, self.since, self.reported = awaited, now, set()
         since = max(self.since, monitor.changed_at)
-        reason = monitor.last_error if monitor.last_error_at > since else ""
-        begun = max(since, monitor.repeated_since) if reason else since
+        repeated_since, last = monitor.repeated.get(monitor.last_error, (0.0, 0.0))
+        reason = monitor.last_error if last > since else ""
+        begun = max(since, repeated_since) if reason else since
         if not awaited or now < begun + (PATIENCE if reason else WITHOUT_REASON):
             return
         if not reason and (monitor.outcome or (monitor.lost and not monitor.connected)):
