@@ -179,7 +179,7 @@ def test_inside_tmux_the_tiles_come_in_place_and_say_which_prefix_reaches_them(s
     terminal.type("C-b", "C-b", "d")
     eventually(lambda: sandbox.clients() == 1, REDRAW, "the tiles left")
     assert sandbox.clients(PERSON) == 1
-    sandbox.tmux("kill-server", server=PERSON)
+    sandbox.end_tmux(PERSON)
     terminal.close()
 
 
@@ -193,7 +193,7 @@ def test_inside_tmux_with_another_prefix_one_prefix_is_enough(started):
     terminal.shows("C-b d leaves")
     terminal.type("C-b", "d")
     eventually(lambda: sandbox.clients() == 1, REDRAW, "the tiles left")
-    sandbox.tmux("kill-server", server=PERSON)
+    sandbox.end_tmux(PERSON)
     terminal.close()
 
 

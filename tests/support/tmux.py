@@ -101,6 +101,11 @@ class Sandbox:
         assert done.returncode == 0, f"tmux {arguments}: {done.stderr}"
         return done.stdout
 
+    def end_tmux(self, server: tuple[object, ...]) -> None:
+        """Return when a tmux server has ended: until then it takes in clients and drops them."""
+        while self.run("tmux", *server, "kill-server").returncode == 0:
+            pass
+
     def has_tiles(self) -> bool:
         """Whether the tiles' server answers."""
         return self.run("tmux", *TILES, "has-session").returncode == 0
