@@ -1,5 +1,6 @@
 """What the scripts print and say, and the sentence for each error of kafka-python."""
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -156,11 +157,18 @@ def notify_interrupted() -> None:
 
 
 def print_lines(lines: list[str]) -> None:
-    """Write lines to standard output so that they are seen at once; raises OSError."""
+    """Write lines to standard output, whole, so that they are seen at once; raises OSError."""
     if not lines:
         return
+    text, raw = "\n".join(lines) + "\n", getattr(sys.stdout, "buffer", None)
     try:
-        print("\n".join(lines) + "\n", end="", flush=True)
+        if isinstance(raw, io.RawIOBase):
+            # Unbuffered (`python -u`), print() drops what a short write leaves over:
+            # https://github.com/python/cpython/issues/85393
+            with open(raw.fileno(), "wb", closefd=False) as whole:
+                whole.write(text.encode(sys.stdout.encoding, sys.stdout.errors or "strict"))
+        else:
+            print(text, end="", flush=True)
     except OSError:
         # Python flushes standard output once more at its end, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -172,5 +180,5 @@ def printable(raw: bytes) -> str:
     """UTF-8 as text on one line that any terminal can show: everything else as escapes."""
     text = raw.decode("utf-8", "backslashreplace")
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    encoding = sys.stdout.encoding or "utf-8"  # which may lack some letters
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # which may lack some letters
     return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import pty
 import re
 import signal
 import subprocess
 import sys
+import termios
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -91,6 +94,31 @@ def test_a_key_that_the_output_cannot_encode_is_printed_as_the_consumer_prints_i
     one.said(r"^\\xc4: 2  \(")
     assert one.stop() == 0, one
     assert not one.find("Traceback")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("blocking", [True, False], ids=["blocking", "non-blocking"])
+def test_an_output_that_nobody_reads_for_a_while_loses_no_number(session, blocking, unbuffered):
+    write(session.servers, session.topic, *range(10**200, 10**200 + 500))  # more than a pipe holds
+    reading, writing = os.pipe()
+    os.set_blocking(writing, blocking)
+    one = session.run("consumer_c.py", stdout=writing, PYTHONUNBUFFERED=unbuffered)
+    os.close(writing)
+    eventually(lambda: unread(reading) > 60_000, 20, one)
+    hold(0.5)  # it is blocked now, or has ended
+    one.send(signal.SIGTERM)
+    one.read_from(os.fdopen(reading, "rb"), one.out)
+    assert one.ended() == (0 if blocking else 1), one
+    whole = [line for line in one.out if len(line) == len(f"A: {10**200}")]
+    assert len(whole) >= max(session.committed(), 0), f"{session.committed()} committed, {one}"
+    assert blocking or one.find("^Cannot write to standard output: ")
+
+
+def unread(pipe: int) -> int:
+    """How many bytes wait in a pipe."""
+    waiting = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, waiting)
+    return waiting[0]
 
 
 def test_a_terminal_that_is_gone_ends_each_with_a_sentence(session):
