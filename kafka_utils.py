@@ -113,8 +113,7 @@ def script(doing: str) -> Iterator[None]:
     """
     if sys.stdout is None:
         sys.exit("Standard output is closed, so numbers cannot be printed: open it.")
-    with stop.in_use():
-        stop_on_signals()
+    with stop.in_use(), stop_on_signals():
         try:
             yield
         except KafkaError as error:

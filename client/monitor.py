@@ -35,6 +35,7 @@ LOGGERS = dict.fromkeys(("kafka.net.manager", "kafka.net.connection"), logging.I
 LOGGERS |= dict.fromkeys(("kafka.cluster", "kafka.producer.sender"), logging.WARNING)
 LOGGERS |= dict.fromkeys(("kafka.coordinator", "kafka.coordinator.consumer"), logging.DEBUG)
 LOGGERS["kafka.coordinator.heartbeat"] = logging.INFO
+LOGGERS["kafka.coordinator.assignors"] = logging.CRITICAL  # not the DEBUG of its parent
 
 # What is logged without the error that the broker answered.
 UNNAMED = {
@@ -224,14 +225,27 @@ class LogReader(logging.Filter):
 
     def __init__(self, logger: logging.Logger) -> None:
         super().__init__()
-        self.own_level, self.level = logger.level, logger.getEffectiveLevel()
+        self.logger, self.own_level, self.disabled = logger, logger.level, logger.disabled
+        self.level = logger.getEffectiveLevel()
+
+    def start(self, level: int) -> None:
+        """Have the logger show what is of this level, even to a program that has disabled it."""
+        self.logger.addFilter(self)
+        self.logger.setLevel(min(level, self.level))
+        self.logger.disabled = False
+
+    def stop(self) -> None:
+        """Leave the logger as it was."""
+        self.logger.removeFilter(self)
+        self.logger.setLevel(self.own_level)
+        self.logger.disabled = self.disabled
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a line reaches the level that somebody else has asked for."""
+        """Whether a line is of the level that somebody else has asked for."""
         for monitor in list(monitors):
             with suppress(Exception):  # which would be raised inside kafka-python
                 monitor.read(record)
-        return record.levelno >= self.level
+        return record.levelno >= self.level and not self.disabled
 
 
 monitors: list[ConnectionMonitor] = []
@@ -244,11 +258,10 @@ def start_monitoring() -> ConnectionMonitor:
     monitor = ConnectionMonitor()
     with lock:
         if not monitors:
-            for name, level in LOGGERS.items():
-                logger = logging.getLogger(name)
-                readers[name] = LogReader(logger)
-                logger.addFilter(readers[name])
-                logger.setLevel(min(level, readers[name].level))
+            # All of them first: a logger without a level of its own has that of its parent.
+            readers.update({name: LogReader(logging.getLogger(name)) for name in LOGGERS})
+            for name, reader in readers.items():
+                reader.start(LOGGERS[name])
         monitors.append(monitor)
     return monitor
 
@@ -259,6 +272,5 @@ def stop_monitoring(monitor: ConnectionMonitor) -> None:
         if monitor in monitors:
             monitors.remove(monitor)
             if not monitors:
-                for name, reader in readers.items():
-                    logging.getLogger(name).removeFilter(reader)
-                    logging.getLogger(name).setLevel(reader.own_level)
+                for reader in readers.values():
+                    reader.stop()

@@ -1,5 +1,6 @@
 """The flag that ends a script, and the signals that set it."""
 
+import atexit
 import os
 import signal
 import threading
@@ -55,18 +56,27 @@ class StopFlag:
 stop = StopFlag()
 
 
-def stop_on_signals() -> None:
-    """Let Ctrl-C, SIGTERM and SIGHUP set `stop`, and a second Ctrl-C end the process at once.
+@contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """A block in which Ctrl-C, SIGTERM and SIGHUP set `stop`; a second Ctrl-C ends the process.
 
     A flag and not an exception: kafka-python swallows exceptions while it looks up a name, and a
     number must not be torn between being printed and being committed. Does nothing off the main
     thread, where Python allows no signal handlers.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
-            signal.signal(number, on_signal)
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):  # nohup ignores SIGHUP
+                before[number] = signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
+        if before:  # if a script ends now: at its very end an exception would leave a traceback
+            atexit.unregister(end_without_traceback)
+            atexit.register(end_without_traceback)
 
 
 def on_signal(number: int, _frame: object) -> None:
@@ -75,3 +85,9 @@ def on_signal(number: int, _frame: object) -> None:
     if number == signal.SIGINT and again:
         os._exit(1)
     stop.set()
+
+
+def end_without_traceback() -> None:
+    """Let Ctrl-C end the process, which is about to end, as it ends one that is not Python."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)

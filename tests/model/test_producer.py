@@ -153,9 +153,10 @@ def faults(history: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
             patch.setattr(module, "time", clock)
         patch.setattr(StopFlag, "wait", lambda _, seconds: world.sleep(seconds))
         patch.setattr(producer_utils, "connect_kafka_producer", lambda: producer)
-        patch.setattr(kafka_utils, "stop_on_signals", lambda: None)
+        patch.setattr(kafka_utils, "stop_on_signals", nullcontext)
+        silent = SimpleNamespace(update=lambda *_: None, topic_id=lambda: None)
         for name in ("close", "monitor_of", "StallNotice", "notify_interrupted"):
-            patch.setattr(in_flight, name, lambda *_: SimpleNamespace(update=lambda _: None))
+            patch.setattr(in_flight, name, lambda *_: silent)
         patch.setattr(in_flight, "print_lines", world.print_lines)
         patch.setattr(in_flight, "notify", world.said.append)
         try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from tests.support.process import Running, eventually, hold
+from tests.support.process import Running, eventually, free_ports, hold
 from tests.support.secured import SECRETS
 from tests.support.session import goes_on
 
@@ -46,7 +47,7 @@ def state():
 import kafka  # which has loggers of its own
 before = state()
 import kafka_utils, producer_utils, consumer_c
-print(json.dumps([before, state()]))
+print(json.dumps([before, state()]), flush=True)
 """
 
 
@@ -55,6 +56,88 @@ def test_importing_the_modules_changes_nothing_in_a_program(run):
     assert one.ended() == 0, one
     before, after = json.loads(one.out[0])
     assert before == after
+
+
+# Runs produce() twice on the main thread; Ctrl-C ends each, and is the program's own in between.
+TWICE = f"""{STATE}
+import time
+for key in "DE":
+    producer_utils.produce(0.1, key=key)
+    print(json.dumps([before, state()]), flush=True)
+    try:
+        print("on its own", flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print("its own Ctrl-C", flush=True)
+"""
+
+
+def test_what_produce_changes_in_a_program_is_undone_when_it_returns(broker, topic, add):
+    one = add(Program(TWICE, broker.servers, topic))
+    for key in "DE":
+        one.said(f"^{key}: 4 ")
+        one.send(signal.SIGINT)
+        eventually(lambda: one.out[-1] == "on its own", 20, one)
+        before, after = json.loads(one.out[-2])
+        assert before == after
+        hold(0.2)  # else it would be the same Ctrl-C
+        one.send(signal.SIGINT)
+        eventually(lambda: one.out[-1] == "its own Ctrl-C" or not one.alive, 20, one)
+    assert one.ended() == 0, one
+
+
+# Consumes in a thread, in a program that has a log of its own.
+LOGGING = """
+import logging, logging.config, threading
+{configuration}
+from consumer_c import consume
+from kafka_utils import stop
+{later}
+thread = threading.Thread(target=consume)
+thread.start()
+input()
+stop.set()
+thread.join()
+"""
+
+
+def test_no_line_of_the_librarys_log_reaches_a_program_that_did_not_ask_for_it(broker, topic, add):
+    configuration = "logging.basicConfig(level=logging.WARNING, format='LOG %(message)s')"
+    code = LOGGING.format(configuration=configuration, later="")
+    one = add(Program(code, broker.servers, topic))
+    one.said("Reading partition 0")
+    hold(2)  # heartbeats
+    one.go_on()
+    assert one.ended() == 0, one
+    assert not one.find("^LOG "), one
+
+
+def test_a_program_that_disables_the_librarys_log_is_told_what_is_awaited(add, topic):
+    code = LOGGING.format(configuration="", later='logging.config.dictConfig({"version": 1})')
+    one = add(Program(code, f"127.0.0.1:{free_ports(1)[0]}", topic))
+    one.said("Waiting for Kafka")
+    one.go_on()
+    assert one.ended() == 0, one
+
+
+# An output that is no file, as notebooks have.
+TEE = """
+import sys
+class Tee:
+    def write(self, text):
+        return sys.__stdout__.write(text)
+    def flush(self):
+        sys.__stdout__.flush()
+sys.stdout = Tee()
+import producer_utils
+producer_utils.produce(0.1)
+"""
+
+
+def test_numbers_are_printed_to_what_a_program_has_made_its_output(broker, topic, add):
+    one = add(Program(TEE, broker.servers, topic))
+    one.said("^A: 4 ")
+    assert one.stop() == 0, one
 
 
 # A program's own producer, connected before produce() runs in a thread; a number for each line.
