@@ -32,6 +32,9 @@ TOPIC_MISSING = (KafkaTimeoutError, ValueError, *TRANSIENT)
 LIMIT = 10_000  # unacknowledged numbers; the next one waits
 LAST_WAIT = 4  # seconds to wait at the end for the last acknowledgements
 
+# What was sent to a partition that is gone cannot be sent to another one.
+CREATED_AGAIN = f"topic {NAME} was created again, with fewer partitions: start this script again"
+
 
 class InFlight:
     """The numbers of one key that were sent and are not acknowledged yet, oldest first.
@@ -45,7 +48,9 @@ class InFlight:
         self.pending: deque[tuple[int, Future]] = deque()
         self.sent = 0
         self.topic_missing = False
-        self.stall = StallNotice(monitor_of(producer))
+        self.monitor = monitor_of(producer)
+        self.stall = StallNotice(self.monitor)
+        self.topic_id = self.monitor.topic_id()  # when nothing was in flight
 
     def add(self, number: int, future: Future) -> None:
         """Count a number as sent; its future is done when Kafka has answered.
@@ -56,6 +61,8 @@ class InFlight:
             raise future.exception
         if future.failed():
             raise rejected(number, future)
+        if not self.pending:
+            self.topic_id = self.monitor.topic_id()
         self.pending.append((number, future))
         self.sent += 1
         self.topic_missing = False
@@ -99,7 +106,7 @@ class InFlight:
         print_lines(lines)
         if self.pending and self.pending[0][1].failed():
             self.reject(*self.pending[0])
-        self.stall.update(self.awaiting())
+        self.stall.update(*self.awaiting())
 
     def reject(self, number: int, future: Future) -> None:
         """Raise SystemExit with the reason why Kafka has rejected a number.
@@ -114,11 +121,13 @@ class InFlight:
         else:
             raise rejected(number, future)
 
-    def awaiting(self) -> str:
-        """What the producer waits for, empty for nothing."""
+    def awaiting(self) -> tuple[str, ...]:
+        """What the producer waits for, with the likely reason; often nothing."""
         if self.pending:
-            return f"for the acknowledgement of number {self.pending[0][0]}"
-        return f"for topic {NAME}" if self.topic_missing else ""
+            outlived = self.monitor.topic_id() not in (None, self.topic_id)
+            awaited = f"for the acknowledgement of number {self.pending[0][0]}"
+            return awaited, CREATED_AGAIN if outlived else ""
+        return (f"for topic {NAME}",) if self.topic_missing else ()
 
     def __enter__(self) -> InFlight:
         return self

@@ -2,7 +2,7 @@
 
 import time
 
-from client.messages import notify
+from client.messages import NO_TOPIC, notify
 from client.monitor import ConnectionMonitor
 
 # Seconds to wait before reporting, if the broker has given the same reason all the time: one that
@@ -34,6 +34,8 @@ class StallNotice:
         since = max(self.since, monitor.changed_at)
         repeated_since, last = monitor.repeated.get(monitor.last_error, (0.0, 0.0))
         reason = monitor.last_error if last > since else ""
+        if reason == NO_TOPIC and monitor.topic_id():  # there is one now
+            reason = ""
         begun = max(since, repeated_since) if reason else since
         if not awaited or now < begun + (PATIENCE if reason else WITHOUT_REASON):
             return

@@ -29,6 +29,18 @@ def test_partitions_that_are_added_are_read_within_seconds(run, broker, topic):
     assert sorted(consumer.out) == ["A: 0", "B: 1", "B: 2", "B: 3"]
 
 
+def test_a_producer_whose_partition_is_gone_says_so(run, broker, topic):
+    broker.create(topic, partitions=4)
+    one = run("producer_a.py")
+    one.said(r"^A: 2  \(partition [1-3],")
+    broker.delete(topic)  # one of the clients has it created again, with one partition
+    one.said("topic .* was created again, with fewer partitions: start this script again")
+    assert one.stop() == 1, one
+    again = run("producer_a.py")
+    again.said(r"^A: 2  \(partition 0,")
+    assert not again.find("Waiting for the ack"), again
+
+
 def test_a_number_with_a_time_that_kafka_refuses_names_the_clock(run, broker, topic):
     # As if the clock were off: a record may be no older than nothing.
     limit = {"message.timestamp.before.max.ms": "0", "message.timestamp.after.max.ms": "0"}
