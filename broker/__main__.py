@@ -17,8 +17,7 @@ from pathlib import Path
 from . import BROKER, KAFKA, companion, console, data, files, jars, java, ports
 
 # For small servers on a shared machine. On two cores, beside those of Kafka's own scripts: ready in
-# 1.2 s instead of 2.3, with the CDS archive, in 195 MB instead of 307. A fast client then writes
-# 330,000 numbers a second instead of 250,000, and reads 130,000 instead of 230,000.
+# 1.2 s instead of 2.3, with the CDS archive, in 195 MB instead of 307.
 SERVER_OPTIONS = ["-Xmx256M", "-Xmn24M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 # For what runs beside the servers: it says on standard error what goes wrong, and no more.

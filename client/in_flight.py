@@ -82,7 +82,7 @@ class InFlight:
                 return
             if len(self.pending) >= LIMIT and not notified:
                 notified = True
-                notify(f"{LIMIT} numbers are unacknowledged: waiting before the next one.")
+                notify(f"{LIMIT} numbers are unacknowledged: sending pauses.")
 
     def is_full(self) -> bool:
         """Whether the next number has to wait, as it has to until the first is acknowledged.

@@ -111,7 +111,7 @@ MEANINGS = (
     ("UnknownTopic", NO_TOPIC, False),
     ("KafkaStorage", "a disk of the broker has failed", False),
     ("UnstableOffsetCommit", "a transaction with offsets of the group is open", False),
-    ("RebalanceInProgress", "another member of the group is slow to rejoin", False),
+    ("RebalanceInProgress", "a member of the group has died, or is slow to rejoin", False),
     ("ThrottlingQuotaExceeded", "over the quota that Kafka gives this user", False),
     ("ECONNREFUSED", "connection refused", False),
     ("DNS", "unknown host", False),

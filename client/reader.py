@@ -245,7 +245,7 @@ class Reader(ConsumerRebalanceListener):
     def awaiting(self) -> tuple[str, ...]:
         """What keeps the consumer from getting records, with the likely reason; often none."""
         if self.joining:
-            return "to join the group", "other members are slow to rejoin"
+            return "to join the group", "a member has died, or is slow to rejoin"
         if self.uncommitted():
             return ("for the commit of what was printed",)
         if not self.places_known:
@@ -272,4 +272,4 @@ class Reader(ConsumerRebalanceListener):
             return
         self.close()
         if self.uncommitted():
-            raise SystemExit("The last numbers could not be committed and will be redelivered.")
+            raise SystemExit("The last numbers could not be committed: they will be printed again.")

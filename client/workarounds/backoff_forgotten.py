@@ -1,6 +1,6 @@
 """A client reconnects hundreds of times a second to a port that accepts and closes.
 
-3.0.12: net/manager.py:256 resets the back-off after initialize(), which has swallowed its error.
+3.0.12: net/manager.py:262 resets the back-off after initialize(), which has swallowed its error.
 The development branch has the same fault.
 To reproduce: put a listener that closes each connection at once in the place of the broker, and run
 top.

@@ -100,7 +100,7 @@ ROWS = {
     ),
     "pace": Row(
         f"Pace of {PACED} numbers, acknowledged 100 ms late",
-        "how far the times of numbers sent every 0.1 s are from the grid that the first one begins,"
+        "how late each number is, against a schedule of one every 0.1 s from the first,"
         " while Kafka's answers come 100 ms late. A loop that waits for each of them falls behind."
         " Both run at the same time.",
         paced,
@@ -172,8 +172,7 @@ ROWS = {
     ),
     "growth": Row(
         "Memory over the backlog",
-        "whether a larger backlog takes more memory, at most, than a small one; printed to a file,"
-        " once.",
+        "peak memory while a backlog of each size is printed to a file, once.",
         in_turn({growing(count): partial(backlog, OURS, count) for count in GROWTH}, rounds=1),
         [Column("whole time, s", SECONDS), Column("memory, MB", MEMORY)],
         [

@@ -79,7 +79,7 @@ def test_no_more_than_ten_thousand_numbers_wait_for_a_broker_that_is_away(broker
     try:
         one.said("A: 1000 ")
         broker.kafka.send(signal.SIGSTOP)
-        one.said("10000 numbers are unacknowledged: waiting before the next one")
+        one.said("10000 numbers are unacknowledged: sending pauses")
         memory = psutil.Process(one.process.pid).memory_info
         before, reported = memory().rss, len(one.out)
         with not_spinning(one):

@@ -112,7 +112,7 @@ def test_a_consumer_that_waits_for_one_held_up_to_join_the_group_waits_quietly(s
     with not_spinning(second):
         hold(25 if session.full else 13)  # longer than its request timeout
     (_, said) = second.err
-    assert said == "Waiting to join the group: other members are slow to rejoin.", second
+    assert said == "Waiting to join the group: a member has died, or is slow to rejoin.", second
     first.type(b"\x11")
     second.said("Standing by|Reading partition", 5)
     second.said("No longer waiting to join the group.", 5)
