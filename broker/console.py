@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def default_servers(arguments: Iterable[str]) -> str:
     """
     for word in arguments:
         value = word.partition("=")[2] if word.startswith("--") else word
+        if os.path.exists(value) and Path(value).is_fifo():
+            sys.exit(f"{value} is a pipe, readable once: add --bootstrap-server, or give a file.")
         text = Path(value).read_text(errors="replace") if os.path.isfile(value) else value
         found = re.findall(r"^\s*bootstrap\.servers\s*[=:\s]\s*(\S.*)", text, re.M)
         if found:

@@ -291,6 +291,14 @@ def test_a_console_command_without_an_address_takes_the_one_that_is_given_elsewh
         assert tuple(arguments[place + 2 :]) == given
 
 
+def test_a_pipe_that_may_name_an_address_is_refused_and_left_to_an_address_given(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    given = ("--topic", "t", "--producer.config", str(tmp_path / "pipe"))
+    with pytest.raises(SystemExit, match="--bootstrap-server"):
+        console.command("kafka-console-producer", given)
+    assert console.command("kafka-console-producer", ("--boot", "x:1", *given))
+
+
 @pytest.mark.parametrize(
     "word", ["--bootstrap-server", "--bootstrap-server=x:1", "-bootstrap-server", "--boot", "--br"]
 )
