@@ -40,7 +40,7 @@ def default_servers(arguments: Iterable[str]) -> str:
     Kafka itself reads no address from there.
     """
     for word in arguments:
-        value = word.partition("=")[2] if word.startswith("--") else word
+        value = word.partition("=")[2] if word.startswith("-") else word
         if os.path.exists(value) and Path(value).is_fifo():
             sys.exit(f"{value} is a pipe, readable once: add --bootstrap-server, or give a file.")
         text = Path(value).read_text(errors="replace") if os.path.isfile(value) else value
