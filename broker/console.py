@@ -44,7 +44,7 @@ def default_servers(arguments: Iterable[str]) -> str:
         if os.path.exists(value) and Path(value).is_fifo():
             sys.exit(f"{value} is a pipe, readable once: add --bootstrap-server, or give a file.")
         text = Path(value).read_text(errors="replace") if os.path.isfile(value) else value
-        found = re.findall(r"^\s*bootstrap\.servers\s*[=:\s]\s*(\S.*)", text, re.M)
+        found = re.findall(r"(?m)^\s*bootstrap\.servers\s*[=:\s](?:\\?\s)*(\S(?:\\\n|.)*)", text)
         if found:
-            return found[-1].strip()
+            return re.sub(r"\\\n\s*", "", found[-1]).strip()  # lines that are continued
     return os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or ports.address("kafka")

@@ -270,9 +270,9 @@ def test_without_its_jars_a_server_names_the_command_that_fetches_them(tmp_path,
     [
         ("--topic t", "127.0.0.1:9092"),
         ("--topic t --property print.key=true", "127.0.0.1:9092"),
-        ("--topic t --command-config FILE", "file:1"),
-        ("--topic t --producer.config=FILE", "file:1"),
-        ("--topic t -producer.config=FILE", "file:1"),
+        ("--topic t --command-config FILE", "file:1,file:2"),
+        ("--topic t --producer.config=FILE", "file:1,file:2"),
+        ("--topic t -producer.config=FILE", "file:1,file:2"),
         ("--topic t --producer-property bootstrap.servers=property:1", "property:1"),
         ("--topic t --consumer-property=bootstrap.servers=property:1", "property:1"),
     ],
@@ -283,7 +283,8 @@ def test_a_console_command_without_an_address_takes_the_one_that_is_given_elsewh
     for name in ("KAFKA_BOOTSTRAP_SERVERS", "BROKER_PORT"):
         monkeypatch.delenv(name, raising=False)
     file = tmp_path / "client.properties"
-    file.write_text("# bootstrap.servers=not:1\nbootstrap.servers = file:1\nclient.id=x\n")
+    text = "# bootstrap.servers=not:1 \\\nbootstrap.servers = \\\r\n file:1,\\\n\tfile:2\n"
+    file.write_text(text + "client.id=x\n")
     given = tuple(words.replace("FILE", str(file)).split())
     for name in console.COMMANDS:
         _, *arguments = console.command(name, given)
