@@ -77,7 +77,7 @@ END
 all_tiles() {
   local monitor=htop python='.venv/bin/python -E' # -E: settings of another Python do no harm
   command -v htop >/dev/null || monitor=top
-  tile $monitor 'new-session -d -s numbers -n numbers -x 200 -y 50' "broker/monitor $monitor"
+  tile $monitor 'new-session -d -s numbers -n numbers -x 200 -y 50' "bash broker/monitor $monitor"
   if [[ -z ${KAFKA_BOOTSTRAP_SERVERS:-} ]]; then
     tile Kafka 'split-window -hb -l 133' "$python -m broker kafka-server-start"
     tile ZooKeeper 'split-window -hb -l 66' "$python -m broker zookeeper-server-start"

@@ -281,4 +281,12 @@ def test_files_without_run_bits_start_with_bash(small):
     done = small.run("bash", project / "launch_tmux.sh")
     assert (done.returncode, done.stderr) == (0, "")
     small.wait_for_numbers()
+    assert not small.tiles()["htop"].dead, small.text("htop")
     assert small.run("bash", project / "launch_tmux.sh", "stop").stdout == "Stopped.\n"
+    install = project / "broker" / "install"
+    install.write_text('readlink -f "$0"; exit 3')
+    commands = [path for path in project.glob("broker/*-*") if not path.suffix]
+    others = [project / name for name in ("tests/run", "docs/record", ".ci/run", ".ci/lock")]
+    for script in (*commands, *others):
+        done = small.run("bash", script)
+        assert (done.returncode, done.stdout, done.stderr) == (3, f"{install}\n", ""), script
