@@ -273,7 +273,7 @@ def test_it_runs_through_a_link_in_a_directory_of_any_name(new_sandbox, name, se
     sandbox.wait_for_nothing()
 
 
-def test_files_without_run_bits_start_with_bash(small):
+def test_files_without_run_bits_start_with_bash_and_through_a_link(small):
     project = copy_of_project(small.home / "from an archive")
     for path in project.rglob("*"):
         if path.is_file() and not path.is_symlink():
@@ -283,10 +283,12 @@ def test_files_without_run_bits_start_with_bash(small):
     small.wait_for_numbers()
     assert not small.tiles()["htop"].dead, small.text("htop")
     assert small.run("bash", project / "launch_tmux.sh", "stop").stdout == "Stopped.\n"
-    install = project / "broker" / "install"
+    install, link = project / "broker" / "install", small.home / "link"
     install.write_text('readlink -f "$0"; exit 3')
     commands = [path for path in project.glob("broker/*-*") if not path.suffix]
     others = [project / name for name in ("tests/run", "docs/record", ".ci/run", ".ci/lock")]
     for script in (*commands, *others):
-        done = small.run("bash", script)
+        link.symlink_to(script)
+        done = small.run("bash", link)
+        link.unlink()
         assert (done.returncode, done.stdout, done.stderr) == (3, f"{install}\n", ""), script

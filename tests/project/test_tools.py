@@ -25,10 +25,11 @@ def bare(tmp_path) -> Path:
             directory.chmod(0o755)
     (tmp_path / "broker").mkdir()
     shutil.copy(PROJECT / "broker" / "install", tmp_path / "broker")
+    (tmp_path / "link").symlink_to("broker/install")
     shutil.copy(PROJECT / "pyproject.toml", tmp_path)
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in ("bash", "dirname", "env"):
+    for name in ("bash", "dirname", "env", "readlink"):
         (tools / name).symlink_to(str(shutil.which(name)))
     program(tools / "sudo", 'echo "asked: sudo"; exec "$@"')
     program(tools / "apt-get", 'echo "asked: apt-get $@"')
@@ -62,7 +63,7 @@ def installing(package: str, script: str) -> str:
 
 def install(bare: Path, stdin: int = subprocess.DEVNULL, user: int | None = None, **env: str):
     """Run `broker/install` with this PATH for what the launcher needs."""
-    command = [str(bare.parent / "broker" / "install"), "tmux", "htop"]
+    command = [str(bare.parent / "link"), "tmux", "htop"]
     return subprocess.run(
         command,
         env={"PATH": str(bare)} | env,
