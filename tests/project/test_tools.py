@@ -141,6 +141,17 @@ def test_a_python_out_of_bounds_is_refused_with_the_bounds(equipped, version, ag
         )
 
 
+@pytest.mark.parametrize(
+    "named", ["/no/python3.12", "/bin/ls", "/tmp", "3.12", " ", "python3 -x", "odd"]
+)
+def test_a_named_python_that_is_none_is_named_and_no_package_is_guessed(equipped, named):
+    program(equipped / "odd", '[ "$2" = -V ] && echo Python 3.12.1')  # without venv
+    assert refused(install(equipped, PYTHON=named)) == (
+        f'PYTHON="{named}" names no Python 3.10 to 3.14 with its venv module.'
+        " PYTHON=/path/to/python3 selects another.\n"
+    )
+
+
 def test_the_newest_python_within_the_bounds_stands_in_for_a_default_out_of_them(equipped):
     for version in ("3.9.2", "3.11.4", "3.13.0", "3.15.0"):
         python(equipped / f"python{version.rpartition('.')[0]}", version)
