@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from . import KAFKA, locks
+from . import KAFKA, files, locks
 
 # Seconds that a previous server gets to end before it counts as running.
 TIMEOUT = 30
@@ -26,6 +26,7 @@ def use_data_directory(default: str = "data") -> None:
     """Create the data directory and change to it: paths in the properties are relative to it."""
     path = directory(default)
     os.environ["BROKER_DATA"] = str(path)  # a relative path would be another one after the change
+    files.check_encoding(path)
     path.mkdir(parents=True, exist_ok=True)
     os.chdir(path)
 

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+
+
+def check_encoding(path: Path) -> None:
+    """Raise OSError if a path is not UTF-8: Java reads no other."""
+    try:
+        os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        raise OSError(errno.EILSEQ, "its path is not UTF-8", str(path)) from None
 
 
 def explain(error: OSError) -> str:

@@ -19,7 +19,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from . import BROKER, KAFKA, PROJECT, jars, java, locks
-from .files import explain
+from .files import check_encoding, explain
 
 VENV = PROJECT / ".venv"
 PYTHON = VENV / "bin" / "python"
@@ -54,7 +54,10 @@ def main(files: list[str]) -> None:
         pins.insert(0, jars.PINS)
     for name in [name for name in os.environ if name.startswith("PYTHON")]:
         del os.environ[name]  # meant for other programs: PYTHONPATH, PYTHONHOME, …
+    if ":" in str(PROJECT):  # for Java and venv, it ends a path
+        sys.exit(f'{PROJECT} cannot be used: its path has a ":".')
     try:
+        check_encoding(PROJECT)
         KAFKA.mkdir(exist_ok=True)
         locks.acquire(KAFKA / "install.lock", on_wait=report_wait)
         install_packages(lists)

@@ -216,9 +216,11 @@ def test_a_data_directory_that_cannot_be_used_is_named(server, tmp_path, add):
     for command, data, reason in (
         (start, file, "Not a directory"),
         (start, file / "below", "Not a directory"),
+        (start, tmp_path / "\udcfc", "its path is not UTF-8"),
         ([*full, *start], tmp_path / "full", "File too large"),
     ):
         sentence = add(Running(*command, env={"BROKER_DATA": str(data)})).refused()
+        sentence = sentence.replace(r"\udcfc", "\udcfc")
         ending = "BROKER_DATA selects another directory."
         assert sentence == f"{data} cannot be used: {reason}. {ending}"
 

@@ -28,6 +28,21 @@ def test_what_is_whole_is_left_alone_without_network_or_a_word(install):
     assert not whole.out and not whole.err
 
 
+NO_SUCH_NAME = pytest.mark.skipif(sys.platform == "darwin", reason="macOS takes no such name")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a:b", 'its path has a ":"'),
+        pytest.param("\udcfc", "its path is not UTF-8", marks=NO_SUCH_NAME),
+    ],
+)
+def test_a_directory_whose_path_java_cannot_read_is_refused(copy, install, name, reason):
+    refused = install(where=copy.rename(copy.with_name(name))).refused()
+    assert refused.endswith(f"{name} cannot be used: {reason}.".replace("\udcfc", r"\udcfc"))
+
+
 def test_a_tampered_and_a_missing_jar_are_noticed_and_repaired(copy, install):
     names = jars(copy)
     tampered, missing = (copy / ".kafka" / "jars" / name for name in names[:2])
