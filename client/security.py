@@ -89,7 +89,6 @@ def check_package(mechanism: str) -> None:
 
 def check_aws() -> None:
     """Refuse a login by AWS_MSK_IAM without credentials or a region; AWS_REGION names one, too."""
-    from botocore.exceptions import BotoCoreError, ClientError
     from botocore.session import Session
 
     if region := os.environ.get("AWS_REGION"):  # botocore reads only the other variable
@@ -99,8 +98,8 @@ def check_aws() -> None:
         credentials, region = session.get_credentials(), session.get_config_variable("region")
         if credentials:
             credentials.get_frozen_credentials()  # which have expired, perhaps
-    except (BotoCoreError, ClientError) as error:
-        sys.exit(f"AWS_MSK_IAM: {error}")
+    except Exception as error:  # whatever a profile's program, file or address leads to
+        sys.exit(f"AWS_MSK_IAM gets no AWS credentials: {error}")
     if not credentials:
         sys.exit(
             "AWS_MSK_IAM finds no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and"

@@ -6,6 +6,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -185,7 +186,19 @@ def test_a_login_without_its_package_is_refused_with_the_package_s_name(
 def test_a_login_by_iam_without_credentials_or_region_is_refused(aws, refused):
     refused("no AWS credentials: set .*AWS_ACCESS_KEY_ID", "producer_a.py", **aws)
     refused("no AWS region: set AWS_REGION", "consumer_c.py", **aws | KEY)
-    refused("AWS_MSK_IAM: .*no_such_profile", "producer_b.py", **aws, AWS_PROFILE="no_such_profile")
+    refused("AWS_MSK_IAM .*no_such_profile", "producer_b.py", **aws, AWS_PROFILE="no_such_profile")
+    elsewhere = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://example.com/x"}
+    refused("AWS_MSK_IAM gets no .*Unsupported host", "producer_b.py", **aws, **elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"), [("/no/program", "No such file"), ("echo hi", "Expecting value")]
+)
+def test_a_login_by_iam_says_why_a_program_gives_no_credentials(program, reason, aws, refused):
+    config = Path(aws["HOME"], "config")
+    config.write_text(f"[default]\ncredential_process={program}\n")
+    env = aws | {"AWS_CONFIG_FILE": str(config)}
+    refused(f"AWS_MSK_IAM gets no AWS credentials: .*{reason}", "producer_a.py", **env)
 
 
 # What kafka-python would send first to a broker of the name "broker".
