@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 
 from kafka.net.sasl import get_sasl_mechanism, register_sasl_mechanism
 from kafka.net.sasl.abc import SaslMechanism
@@ -23,7 +22,10 @@ def variable(option: str) -> str:
 def read_secret(name: str, file: str) -> str:
     """The content of a file without the newline at its end; SystemExit if it cannot be read."""
     try:
-        return Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+        # A named pipe that nobody has opened for writing is empty; else wait for what is written.
+        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as stream:
+            os.set_blocking(stream.fileno(), True)
+            return stream.read().rstrip("\r\n")
     except (OSError, UnicodeError) as error:
         reason = "it is not UTF-8" if isinstance(error, UnicodeError) else error.strerror
         sys.exit(f"{name}: the file cannot be read: {reason}.")
@@ -38,8 +40,9 @@ def reread_password(options: dict, name: str, file: str) -> None:
     def log_in(**config: object) -> SaslMechanism:
         # Not another client's login:
         if all(config[option] == options.get(option) for option in login):
-            with suppress(SystemExit):  # no file just now: once more with the former password
-                config["sasl_plain_password"] = read_secret(name, file)
+            former = config["sasl_plain_password"]  # if there is no file, or an empty pipe by now
+            with suppress(SystemExit):
+                config["sasl_plain_password"] = read_secret(name, file) or former
         return original(**config)
 
     register_sasl_mechanism(mechanism, log_in, overwrite=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -63,6 +64,12 @@ REFUSED = {
         "SSL_(CERTFILE|PASSWORD)",
     ),
     "no such password file": ({"SASL_PLAIN_PASSWORD_FILE": WRONG}, "SASL_PLAIN_PASSWORD_FILE"),
+    "password that nobody writes": (
+        SASL_SSL
+        | {"SASL_MECHANISM": "PLAIN", "SASL_PLAIN_USERNAME": "me"}
+        | {"SASL_PLAIN_PASSWORD_FILE": "{pipe}"},
+        "SASL_PLAIN_PASSWORD is missing",
+    ),
     "addresses of another protocol": (
         SSL | {"BOOTSTRAP_SERVERS": "SASL_SSL://a:1"},
         "BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL differ: SASL_SSL and SSL",
@@ -125,7 +132,8 @@ def files(tmp_path_factory) -> Iterator[dict[str, object]]:
     directory = tmp_path_factory.mktemp("files")
     with SecuredBroker(directory) as secured:  # not started
         (directory / "latin").write_bytes(b"caf\xe9\n")
-        yield vars(secured) | {"latin": directory / "latin"}
+        os.mkfifo(directory / "pipe")
+        yield vars(secured) | {name: directory / name for name in ("latin", "pipe")}
 
 
 @pytest.fixture
@@ -205,7 +213,8 @@ def test_a_login_by_iam_says_why_a_program_gives_no_credentials(program, reason,
 FIRST_MESSAGE = """
 from client.settings import read_settings
 from kafka.net.sasl import get_sasl_mechanism
-print(get_sasl_mechanism("AWS_MSK_IAM")(host="broker", **read_settings()).auth_bytes())
+options = read_settings()
+print(get_sasl_mechanism(options["sasl_mechanism"])(host="broker", **options).auth_bytes())
 """
 
 
@@ -214,3 +223,10 @@ def test_a_login_by_iam_is_for_the_region_that_either_variable_names(name, aws, 
     env = {"servers": "localhost:1", "topic": "numbers"} | aws | KEY | {name: "eu-west-3"}
     one = add(script("-c", arguments=(FIRST_MESSAGE,), **env))
     one.said("AKIDEXAMPLE/[0-9]+/eu-west-3/kafka-cluster/aws4_request")
+
+
+def test_a_password_from_a_pipe_which_can_be_read_only_once_is_used_for_the_login(add):
+    env = LOGIN | {"KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_SASL_PLAIN_USERNAME": "me"}
+    pipe = "KAFKA_SASL_PLAIN_PASSWORD_FILE=<(echo piped)"
+    one = add(Running("bash", "-c", f"{pipe} {sys.executable} -c '{FIRST_MESSAGE}'", env=env))
+    one.said("piped")
