@@ -134,8 +134,8 @@ def load(use: Callable[..., None], options: dict, *names: str) -> None:
         return
     try:
         use(*(options[name] for name in names))
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: the password is too long
         given = " or ".join(variable(name) for name in names if options[name])
         pem = "no PEM in it, or key, certificate and password do not match"
-        reason = pem if isinstance(error, ssl.SSLError) else error.strerror
+        reason = pem if isinstance(error, ssl.SSLError) else getattr(error, "strerror", error)
         sys.exit(f"{given} cannot be used: {reason}.")

@@ -63,6 +63,10 @@ REFUSED = {
         CERTIFIED | {"SSL_PASSWORD": WRONG},
         "SSL_(CERTFILE|PASSWORD)",
     ),
+    "certificate with too long a password": (
+        CERTIFIED | {"SSL_PASSWORD": "x" * 2000},
+        "SSL_CERTFILE or KAFKA_SSL_PASSWORD cannot be used: password cannot be longer",
+    ),
     "no such password file": ({"SASL_PLAIN_PASSWORD_FILE": WRONG}, "SASL_PLAIN_PASSWORD_FILE"),
     "password that nobody writes": (
         SASL_SSL
