@@ -130,12 +130,14 @@ def tls_context(options: dict) -> ssl.SSLContext:
 
 def load(use: Callable[..., None], options: dict, *names: str) -> None:
     """Load the files of some options, if the first is set; SystemExit names them if that fails."""
+    given = [variable(name) for name in names if options.get(name)]
     if names[0] not in options:
+        if given:
+            sys.exit(f"{variable(names[0])} is missing: {given[0]} needs it.")
         return
     try:
         use(*(options[name] for name in names))
     except (OSError, ValueError) as error:  # ValueError: the password is too long
-        given = " or ".join(variable(name) for name in names if options[name])
         pem = "no PEM in it, or key, certificate and password do not match"
         reason = pem if isinstance(error, ssl.SSLError) else getattr(error, "strerror", error)
-        sys.exit(f"{given} cannot be used: {reason}.")
+        sys.exit(f"{' or '.join(given)} cannot be used: {reason}.")

@@ -67,6 +67,14 @@ REFUSED = {
         CERTIFIED | {"SSL_PASSWORD": "x" * 2000},
         "SSL_CERTFILE or KAFKA_SSL_PASSWORD cannot be used: password cannot be longer",
     ),
+    "key without its certificate": (
+        SSL | {"SSL_KEYFILE": "/no/file"},
+        "SSL_CERTFILE is missing: KAFKA_SSL_KEYFILE",
+    ),
+    "password without a certificate": (
+        SSL | {"SSL_PASSWORD": WRONG},
+        "SSL_CERTFILE is missing: KAFKA_SSL_PASSWORD",
+    ),
     "no such password file": ({"SASL_PLAIN_PASSWORD_FILE": WRONG}, "SASL_PLAIN_PASSWORD_FILE"),
     "password that nobody writes": (
         SASL_SSL
