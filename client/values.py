@@ -35,9 +35,10 @@ ASCENDING = (
     ("heartbeat_interval_ms", "session_timeout_ms"),
 )
 
-# The form that a text must have, and how to say it. A proxy's may hold a password.
+# The form that a text must have, where a group is an address, and how to say it. A proxy's may hold
+# a password.
 PROXY = (
-    re.compile(r"(http|socks5h?)://([^@/\s]*@)?([^:/@\[\]\s]+|\[[0-9a-f:.]+\]):[0-9]{1,5}/?", re.I),
+    re.compile(r"(?:http|socks5h?)://(?:[^@/\s]*@)?([^@/\s]+:[0-9]+)/?", re.I),
     "http://host:port, socks5://host:port or socks5h://host:port",
 )
 FORMS = {
@@ -68,8 +69,10 @@ def to_value(name: str, option: str, default: object, text: str) -> object:
         return to_servers(name, text)
     if default is not None and not isinstance(default, str):
         sys.exit(f"{name} cannot be set here: it is not a plain value.")
-    if option in FORMS and not FORMS[option][0].fullmatch(text):
-        sys.exit(f"{name} must be {FORMS[option][1]}.")
+    if option in FORMS:
+        form = FORMS[option][0].fullmatch(text)
+        if not form or not all(map(is_server, form.groups())):
+            sys.exit(f"{name} must be {FORMS[option][1]}.")
     return text
 
 
@@ -125,11 +128,15 @@ def to_servers(name: str, text: str) -> str:
     words = (PROTOCOL.sub("", word, 1).strip() for word in text.split(","))
     addresses = [word for word in words if word]
     for address in addresses or [text]:
-        server = SERVER.fullmatch(address)
-        try:
-            valid = server and server[1].encode("idna") and 0 < int(server[2] or 9092) < 65536
-        except UnicodeError:  # an empty part, or one that is too long
-            valid = False
-        if not valid:
+        if not is_server(address):
             sys.exit(f"{name} is {text}: it must be host:port, or several of them with commas.")
     return ",".join(addresses)
+
+
+def is_server(address: str) -> bool:
+    """Whether an address may exist: a host, or `host:port`."""
+    server = SERVER.fullmatch(address)
+    try:
+        return bool(server and server[1].encode("idna") and 0 < int(server[2] or 9092) < 65536)
+    except UnicodeError:  # an empty part, or one that is too long
+        return False

@@ -130,6 +130,8 @@ REFUSED = {
     "proxy without a scheme": ({"PROXY_URL": "localhost:1080"}, "PROXY_URL must be .*socks5://"),
     "proxy of another kind": ({"PROXY_URL": "ftp://localhost:1080"}, "PROXY_URL must be"),
     "proxy without a port": ({"PROXY_URL": f"socks5://me:{WRONG}@localhost"}, "PROXY_URL must be"),
+    "proxy's port that does not exist": ({"PROXY_URL": "socks5://a:99999"}, "PROXY_URL must be"),
+    "proxy's host with an empty part": ({"PROXY_URL": "http://a..b:1080/"}, "PROXY_URL must be"),
     "proxy by its former name": ({"SOCKS5_PROXY": "localhost:1080"}, "SOCKS5_PROXY must be"),
     "IAM without TLS": (
         IAM | {"SECURITY_PROTOCOL": "SASL_PLAINTEXT"},
