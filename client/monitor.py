@@ -67,7 +67,7 @@ class ConnectionMonitor:
         self.addresses: dict[object, str] = {}  # by kafka-python's name for the broker
         self.connected: set[str] = set()
         self.lost: set[str] = set()
-        self.unreachable: dict[str, str] = {}  # since the start, and why
+        self.unreachable: dict[str, list[str]] = {}  # since the start, and why: the last counts
         self.asked = ""  # the bootstrap server that was tried last,
         self.answered = ""  # and the one that named the brokers
         self.changed_at = 0.0  # when a connection was lost or came back
@@ -162,7 +162,7 @@ class ConnectionMonitor:
             self.last_error = reason
 
     def failed(self, server: str, error: Any) -> None:
-        """Say once why a server cannot be reached, or that its connection broke."""
+        """Say each reason once why a server cannot be reached, or that its connection broke."""
         reason, final = describe(error)
         outcome = self.outcome  # connect() may forget it meanwhile
         if stop.is_set() or server in self.lost:
@@ -175,10 +175,9 @@ class ConnectionMonitor:
             notify(f"Connection to {server} lost: {cause}. Reconnecting.")
         elif final:
             outcome.put(SystemExit(f"Kafka at {server} cannot be used: {reason}."))
-        elif self.unreachable.get(server) != (reason := likely(server, reason)):
-            self.unreachable.pop(server, None)
-            self.unreachable[server] = reason  # as the last one
-            servers = ", ".join(f"{name} ({why})" for name, why in self.unreachable.items())
+        elif (reason := likely(server, reason)) not in self.unreachable.get(server, ()):
+            self.unreachable[server] = [*self.unreachable.pop(server, ()), reason]  # as the last
+            servers = ", ".join(f"{name} ({why[-1]})" for name, why in self.unreachable.items())
             notify(f"Waiting for Kafka at {servers}.{self.origin_of(server)}")
 
     def origin_of(self, server: str) -> str:

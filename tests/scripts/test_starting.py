@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.support.process import InTerminal, Running, eventually, script
+from tests.support.process import InTerminal, Running, eventually, hold, script
 
 # Each script and what it prints first.
 FIRST = {"producer_a.py": r"A: 0 ", "producer_b.py": r"B: 1 ", "consumer_c.py": r"[AB]: \d"}
@@ -25,6 +25,17 @@ def test_started_before_the_broker_each_says_what_it_waits_for_and_goes_on(own_b
         one.type(b"\x03")
         assert one.ends_within(4) == 0
         assert one.find("Interrupted!") and not one.find("Traceback")
+
+
+def test_reasons_that_take_turns_are_said_once_each(run, proxy):
+    proxy.turn("close")
+    one = run("consumer_c.py", servers=proxy.address)
+    one.said("closed the connection")
+    for mode in ("http", "close", "http"):
+        proxy.turn(mode)
+        hold(2)
+    one.said("not a Kafka broker")
+    assert len(one.err) == 2, one
 
 
 @pytest.mark.timeout(180)  # with the start of three brokers
