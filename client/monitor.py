@@ -122,7 +122,7 @@ class ConnectionMonitor:
         """Take note of a connection that is begun, made or lost, or of a broker's error."""
         match record.msg, record.args:
             case "Attempting bootstrap to %s at %s:%s (rack %s)", (_, host, port, _):
-                self.asked = f"{host}:{port}"
+                self.asked = host_port(host, port)
             case "Bootstrap complete: %s", _:
                 self.answered = self.asked
                 self.unreachable.pop(self.answered, None)
@@ -132,7 +132,7 @@ class ConnectionMonitor:
             case "Heartbeat thread caught fenced group_instance_id %s error", _:
                 self.fenced = True
             case "Initializing connection for node_id %s at %s:%s (rack=%s)", (node, host, port, _):
-                self.addresses[node] = f"{host}:{port}"
+                self.addresses[node] = host_port(host, port)
             case "%s: Connected", (connection,):
                 later = threading.Timer(STABLE_AFTER, self.stable, [connection])
                 later.daemon = True
@@ -151,7 +151,7 @@ class ConnectionMonitor:
         if node in self.addresses:
             return self.addresses[node]
         known = self.client.cluster.broker_metadata(node)
-        return f"{known.host}:{known.port}" if known else f"broker {node}"
+        return host_port(known.host, known.port) if known else f"broker {node}"
 
     def failed_request(self, error: object) -> None:
         """Take note of an error if a broker has answered it."""
@@ -182,8 +182,8 @@ class ConnectionMonitor:
 
     def origin_of(self, server: str) -> str:
         """A sentence on who gave an address that no setting names; else nothing."""
-        bootstrap = {f"{one.host}:{one.port}" for one in self.client.cluster.bootstrap_brokers()}
-        if not self.answered or server in bootstrap:
+        bootstrap = self.client.cluster.bootstrap_brokers()
+        if not self.answered or server in {host_port(one.host, one.port) for one in bootstrap}:
             return ""
         return f" {self.answered} {NAMED_IT}."
 
@@ -199,6 +199,11 @@ class ConnectionMonitor:
                 self.lost.remove(server)
                 self.changed_at = time.monotonic()
                 notify(f"Connection to {server} is back.")
+
+
+def host_port(host: Any, port: Any) -> str:
+    """An address as settings write it: IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def likely(server: str, reason: str) -> str:

@@ -114,6 +114,11 @@ HOPEFUL: dict[str, tuple[str, dict, str]] = {
         {"BOOTSTRAP_SERVERS": "localhost:{closed}"},
         r"localhost:\d+ \(connection refused\)\.$",
     ),
+    "an address of IPv6": (
+        "OPEN",
+        {"BOOTSTRAP_SERVERS": "[::1]:{closed}"},
+        r"^Waiting for Kafka at \[::1\]:\d+ \(",
+    ),
     "an advertised host that is unknown": (
         "UNKNOWN",
         {},
