@@ -48,6 +48,10 @@ UNNAMED = {
 # ZooKeeper, which closes the connection without a word, can be told only by its port.
 ZOOKEEPER = ":" + (os.environ.get("ZOOKEEPER_PORT") or "2181")
 
+# Where there is a proxy, it may be what cannot be reached, and is what says so of a broker.
+PROXIES = ("KAFKA_PROXY_URL", "KAFKA_SOCKS5_PROXY")
+THROUGH = "".join(f" through {name}" for name in PROXIES if os.environ.get(name))
+
 NAMED_IT = (
     "answered with that address: set advertised.listeners on the broker to one that this machine"
     " can reach"
@@ -178,7 +182,7 @@ class ConnectionMonitor:
         elif (reason := likely(server, reason)) not in self.unreachable.get(server, ()):
             self.unreachable[server] = [*self.unreachable.pop(server, ()), reason]  # as the last
             servers = ", ".join(f"{name} ({why[-1]})" for name, why in self.unreachable.items())
-            notify(f"Waiting for Kafka at {servers}.{self.origin_of(server)}")
+            notify(f"Waiting for Kafka{THROUGH} at {servers}.{self.origin_of(server)}")
 
     def origin_of(self, server: str) -> str:
         """A sentence on who gave an address that no setting names; else nothing."""

@@ -119,6 +119,11 @@ HOPEFUL: dict[str, tuple[str, dict, str]] = {
         {"BOOTSTRAP_SERVERS": "[::1]:{closed}"},
         r"^Waiting for Kafka at \[::1\]:\d+ \(",
     ),
+    "a proxy that does not run": (
+        "OPEN",
+        {"PROXY_URL": "socks5://localhost:{closed}"},
+        r"^Waiting for Kafka through KAFKA_PROXY_URL at localhost:\d+ \(connection refused\)\.$",
+    ),
     "an advertised host that is unknown": (
         "UNKNOWN",
         {},
