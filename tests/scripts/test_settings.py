@@ -88,6 +88,8 @@ FINAL: dict[str, tuple[str, dict, str]] = {
     "an unknown authority": ("TLS", {"SSL_CAFILE": "{stranger.file}"}, "KAFKA_SSL_CAFILE"),
     "a private authority that is not named": ("TLS", {"SSL_CAFILE": None}, "KAFKA_SSL_CAFILE"),
     "an expired certificate": ("EXPIRED", {}, "certificate has expired"),
+    "a certificate not valid yet": ("EARLY", {}, "is not valid yet: check this machine's clock"),
+    "a CRL that is missing": ("TLS", {"SSL_CRLFILE": "{authority.file}"}, "KAFKA_SSL_CRLFILE"),
     "a certificate for another host": ("ELSEWHERE", {}, "certificate is for another host"),
     "no client certificate": ("MUTUAL", {"SSL_CERTFILE": None, "SSL_PASSWORD": None}, CERTFILE),
     "a stranger's client certificate": ("MUTUAL", {"SSL_CERTFILE": "{strangers_client}"}, CERTFILE),

@@ -25,6 +25,7 @@ LISTENERS = {
     "MUTUAL": "SSL",
     "BOTH": "SASL_SSL",
     "EXPIRED": "SSL",
+    "EARLY": "SSL",
     "ELSEWHERE": "SSL",
     "UNKNOWN": "PLAINTEXT",
     "CLOSED": "PLAINTEXT",
@@ -88,6 +89,7 @@ class SecuredBroker(Broker):
         good = self.authority.issue("good", "localhost", "127.0.0.1")
         files = dict.fromkeys(("tls", "mutual", "both"), good)
         files["expired"] = self.authority.issue("expired", "localhost", days=-1)
+        files["early"] = self.authority.issue("early", "localhost", days=30)
         files["elsewhere"] = self.authority.issue("elsewhere", "kafka.example.org")
         for name, file in files.items():
             settings |= tls(name, file, self.authority.file)
