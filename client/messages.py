@@ -123,10 +123,12 @@ MEANINGS = (
     ("WRONG_VERSION_NUMBER", "this port does not use TLS: see KAFKA_SECURITY_PROTOCOL", False),
     ("frame length: 352518", "this port uses TLS: see KAFKA_SECURITY_PROTOCOL", False),
     ("frame length", "not a Kafka broker", False),
+    ("CorrelationId", "its answers are not those of a Kafka broker", False),
     ("Unable to decode", "its answers are not those of a Kafka broker", False),
     ("disconnected", CLOSED, False),
     ("ECONNRESET", CLOSED, False),
     ("reset by peer", CLOSED, False),
+    ("Handshake failed: [SSL", "this port does not use TLS, or only what is refused here", False),
 )
 
 

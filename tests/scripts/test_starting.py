@@ -38,6 +38,16 @@ def test_reasons_that_take_turns_are_said_once_each(run, proxy):
     assert len(one.err) == 2, one
 
 
+@pytest.mark.parametrize(
+    ("protocol", "reason"),
+    [("PLAINTEXT", "its answers are not those of a Kafka"), ("SSL", "this port does not use TLS")],
+)
+def test_a_port_that_echoes_is_no_kafka(run, proxy, protocol, reason):
+    proxy.turn("echo")
+    one = run("producer_b.py", servers=proxy.address, KAFKA_SECURITY_PROTOCOL=protocol)
+    one.said(rf"^Waiting for Kafka at {proxy.address} \({reason}")
+
+
 @pytest.mark.timeout(180)  # with the start of three brokers
 @pytest.mark.parametrize("name", FIRST)
 def test_the_port_of_a_controller_is_named_and_the_script_ends(kraft, topic, add, name):

@@ -26,6 +26,7 @@ from contextlib import suppress
 #   close  accept and close at once
 #   mute   accept and never answer
 #   http   answer as a web server
+#   echo   answer what the client sent
 
 # The API key of these requests: InitProducerId, JoinGroup, OffsetCommit. It follows the length.
 REQUESTS = {"first": b"\x00\x16", "join": b"\x00\x0b", "commit": b"\x00\x08"}
@@ -102,6 +103,8 @@ class Link:
             elif self.dead:
                 while client.recv(4096):
                     pass
+            elif self.proxy.mode == "echo":
+                self.pump(client, client)
             elif self.proxy.mode != "close":
                 server = socket.create_connection(("127.0.0.1", self.proxy.target))
                 self.sockets.append(server)
