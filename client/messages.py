@@ -81,7 +81,7 @@ MEANINGS = (
     ("IllegalSaslState", "this listener does not use SASL: see KAFKA_SECURITY_PROTOCOL", True),
     ("certificate has expired", "its certificate has expired", True),
     ("failed: certificate revoked", "its certificate is revoked", True),
-    ("CRL", "KAFKA_SSL_CRLFILE has no valid revocation list for its certificate", True),
+    (" CRL ", "KAFKA_SSL_CRLFILE has no valid revocation list for its certificate", True),
     ("is not yet valid", "its certificate is not valid yet: check this machine's clock", True),
     ("ostname mismatch", "its certificate is for another host name", True),
     ("address mismatch", "its certificate is for a host name, not for this address", True),
@@ -128,7 +128,11 @@ MEANINGS = (
     ("disconnected", CLOSED, False),
     ("ECONNRESET", CLOSED, False),
     ("reset by peer", CLOSED, False),
-    ("Handshake failed: [SSL", "this port does not use TLS, or only what is refused here", False),
+    (
+        "Handshake failed: [SSL",
+        "this port does not use TLS, or shares no version or cipher with us",
+        False,
+    ),
 )
 
 
