@@ -241,6 +241,6 @@ def test_a_login_by_iam_is_for_the_region_that_either_variable_names(name, aws, 
 
 def test_a_password_from_a_pipe_which_can_be_read_only_once_is_used_for_the_login(add):
     env = LOGIN | {"KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_SASL_PLAIN_USERNAME": "me"}
-    pipe = "KAFKA_SASL_PLAIN_PASSWORD_FILE=<(echo piped)"
-    one = add(Running("bash", "-c", f"{pipe} {sys.executable} -c '{FIRST_MESSAGE}'", env=env))
+    piped = 'KAFKA_SASL_PLAIN_PASSWORD_FILE=<(echo piped) "$@"'
+    one = add(Running("bash", "-c", piped, "bash", sys.executable, "-c", FIRST_MESSAGE, env=env))
     one.said("piped")

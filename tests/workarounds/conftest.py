@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.account import cpu
-from tests.support.process import Running, hold, script
+from tests.support.process import Running, eventually, hold, script
 
 PRODUCE = "from producer_utils import produce; produce(0.2)"
 CONSUME = "from consumer_c import consume; consume()"
@@ -51,6 +51,7 @@ def only_one_spins(pair, proxy) -> Callable[[str], Pair]:
         for one in producers:
             one.said("A: 20 ")
         proxy.turn(mode)
+        eventually(lambda: busy(producers[1], seconds=1)[0], 15, "one that spins:", producers)
         assert busy(*producers, seconds=5) == [False, True], producers
         return producers
 
