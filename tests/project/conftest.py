@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from broker import jars
 from tests.support.process import PROJECT, Running
-from tests.support.tmux import Sandbox
+from tests.support.tmux import LAUNCHER, Sandbox
 
 REQUIREMENTS = ("requirements.txt", "broker/requirements.txt")
 
@@ -72,3 +73,13 @@ def sandbox(new_sandbox) -> Sandbox:
 def small(new_sandbox, broker, topic) -> Sandbox:
     """A sandbox where the launcher starts only the scripts and htop, on the tests' broker."""
     return new_sandbox(KAFKA_BOOTSTRAP_SERVERS=broker.servers, KAFKA_TOPIC=topic, KAFKA_GROUP_ID="")
+
+
+@pytest.fixture
+def another_user() -> int:
+    """Another user than the one who runs the tests, who may start what is in the project."""
+    if os.geteuid():
+        pytest.skip("only root can become another user")
+    if not all(directory.stat().st_mode & 0o001 for directory in LAUNCHER.parents):
+        pytest.skip(f"another user may not enter {PROJECT}")
+    return 65534
