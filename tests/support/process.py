@@ -28,30 +28,35 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 # Each deadline is multiplied by this: other machines are slower, or busy.
 SLOWDOWN = 3
 
-# Ports handed out so far: nobody may be listening there yet.
-USED_PORTS: set[int] = set()
-
-# Pytest's workers take their ports from as many disjoint sets.
-PORT_SETS = 16
+# A UDP socket for each hundred TCP ports that this process may hand out: all others see it, also
+# those of another run on this machine.
+RESERVED: list[socket.socket] = []
 
 
-def free_ports(count: int) -> list[int]:
-    """Different ports of 127.0.0.1 that nobody listens on, and that nobody else was given.
+def candidates() -> Iterator[int]:
+    """Ports that no other process of tests hands out, on some of which others may listen.
 
     They lie below those that the system gives to outgoing connections, which could take one
     meanwhile.
     """
-    offset = (worker_number() + 1) % PORT_SETS
-    candidates = list(range(20_000 + offset, 32_000, PORT_SETS))
-    random.shuffle(candidates)
+    for first in random.sample(range(20_000, 32_000, 100), 120):
+        reserved = socket.socket(type=socket.SOCK_DGRAM)
+        RESERVED.append(reserved)
+        with suppress(OSError):
+            reserved.bind(("127.0.0.1", first))
+            yield from range(first, first + 100)
+
+
+CANDIDATES = candidates()
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports of 127.0.0.1 that nobody listens on, and that nobody else was given."""
     ports: list[int] = []
-    for port in candidates:
-        if len(ports) == count:
-            break
-        if port not in USED_PORTS:
-            with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-                ports.append(port)
-    USED_PORTS.update(ports)
+    while len(ports) < count:
+        port = next(CANDIDATES)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            ports.append(port)
     return ports
 
 
