@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -58,6 +59,10 @@ def pytest_sessionstart(session) -> None:
     config = session.config
     if not config.reaper or config.option.collectonly:
         return
+    try:
+        socket.gethostbyname("localhost")
+    except OSError:  # in a bare chroot
+        pytest.exit("Nothing here knows localhost: /etc/hosts should say 127.0.0.1 localhost.", 1)
     if os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or "soak" in config.option.markexpr:
         return
     if not any((PROJECT / ".kafka").glob("kafka-*.jsa")):  # all later servers start faster with it
