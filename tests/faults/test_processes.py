@@ -128,14 +128,17 @@ def test_logins_that_expire_during_a_rebalance_of_35_seconds_lose_no_number(secu
     consumers = [session.run("consumer_c.py"), held := session.run("consumer_c.py")]
     eventually(lambda: any(one.find("Standing by") for one in consumers), 20, *consumers)
     held.send(signal.SIGSTOP)
+    before = len(a.out) + len(b.out)
     consumers.append(session.run("consumer_c.py"))
     waiting = [one for one in consumers if one is not held]
     for one in waiting:
         one.said("Waiting to join the group: .* slow to rejoin", 20)
     hold(35)
     count = sum(len(one.out) for one in consumers)
+    meanwhile = len(a.out) + len(b.out) - before
     held.send(signal.SIGCONT)
     eventually(lambda: sum(len(one.out) for one in consumers) > count + 50, 20, *consumers)
     hold(2 * SESSION)
     assert not any(one.find("lost") for one in (a, b, *waiting)), session.all
-    session.settle(*consumers, twice_allowed=2)
+    # One batch: before it knows that it has lost its place, `held` may fetch what came meanwhile.
+    session.settle(*consumers, twice_allowed=meanwhile + 4)

@@ -14,7 +14,7 @@ def test_a_broker_that_waits_for_its_replica_is_not_taken_for_a_silent_one(
     pair, tmp_path, topic, monkeypatch
 ):
     for name in ("zookeeper.session.timeout.ms", "replica.lag.time.max.ms"):
-        monkeypatch.setitem(SETTINGS, name, 18_000)  # so long it counts as in sync
+        monkeypatch.setitem(SETTINGS, name, 50_000)  # in sync so long: for several requests
     with Cluster(tmp_path, 2) as cluster:
         cluster.start().create(topic, replicas=2)
         patched, faulty = pair(cluster.servers, PRODUCE)
