@@ -25,6 +25,7 @@ NAME = f'"{TOPIC}"'
 NO_TOPIC = f"there is no topic {NAME}"
 DENIED = "access denied: ask for the ACL"
 GROUP = "see KAFKA_GROUP_ID"
+NOT_KAFKA = "its answers are not those of a Kafka broker"
 CLOSED = "it closed the connection: not ready yet, or see KAFKA_SECURITY_PROTOCOL"
 
 # Part of an error's name or text, what it means, and whether it is final; the first match counts.
@@ -123,8 +124,8 @@ MEANINGS = (
     ("WRONG_VERSION_NUMBER", "this port does not use TLS: see KAFKA_SECURITY_PROTOCOL", False),
     ("frame length: 352518", "this port uses TLS: see KAFKA_SECURITY_PROTOCOL", False),
     ("frame length", "not a Kafka broker", False),
-    ("CorrelationId", "its answers are not those of a Kafka broker", False),
-    ("Unable to decode", "its answers are not those of a Kafka broker", False),
+    ("CorrelationId", NOT_KAFKA, False),
+    ("Unable to decode", NOT_KAFKA, False),
     ("disconnected", CLOSED, False),
     ("ECONNRESET", CLOSED, False),
     ("reset by peer", CLOSED, False),
