@@ -63,7 +63,7 @@ class Soak:
 
     def consumer(self, number: int) -> Running:
         """A new consumer."""
-        return script("consumer_c.py", self.ways[number], TOPIC, KAFKA_GROUP_ID=TOPIC)
+        return script("consumer_c.py", self.ways[number], TOPIC)
 
     def all_consumers(self) -> list[Running]:
         """Those that run, and all before them."""

@@ -51,7 +51,7 @@ def test_two_consumers_share_four_partitions_and_each_key_keeps_its_order(kraft,
     kraft.create(topic, partitions=4)
     consumers = []
     for share in (4, 2):
-        one = add(script("consumer_c.py", kraft.servers, topic, KAFKA_GROUP_ID=topic))
+        one = add(script("consumer_c.py", kraft.servers, topic))
         consumers.append(one)
         eventually(lambda n=share, c=one: assigned(c) == n, BACK, share, "partitions for", one)
     producers = [add(producer(kraft.servers, topic, 0.02, even)) for even in (True, False)]

@@ -56,7 +56,7 @@ def test_where_all_brokers_are_fenced_each_script_says_so(own_kraft, topic, add)
 
 
 def test_a_consumer_whose_place_was_taken_ends_at_once_also_on_an_idle_topic(run, broker, topic):
-    settings = {"KAFKA_GROUP_ID": topic, "KAFKA_GROUP_INSTANCE_ID": "c"}
+    settings = {"KAFKA_GROUP_INSTANCE_ID": "c"}
     broker.create(topic)
     first = run("consumer_c.py", **settings)
     first.said("Reading partition 0")
@@ -71,7 +71,7 @@ def test_a_consumer_behind_an_open_transaction_says_that_something_holds_it_back
     run, broker, topic
 ):
     write(broker.servers, topic, 0)
-    consumer = run("consumer_c.py", KAFKA_GROUP_ID=topic)
+    consumer = run("consumer_c.py")
     consumer.said("A: 0")
     producer = Producer({"bootstrap.servers": broker.servers, "transactional.id": topic})
     producer.init_transactions(20)
@@ -93,7 +93,7 @@ def test_a_consumer_whose_group_uses_another_protocol_ends_with_the_reason(run, 
     other = Consumer(settings | {"auto.offset.reset": "earliest"})
     other.subscribe([topic])
     eventually(lambda: other.poll(0.1), 20, "the other member reads")
-    consumer = run("consumer_c.py", KAFKA_GROUP_ID=topic)
+    consumer = run("consumer_c.py")
 
     def ended() -> bool:
         other.poll(0.1)

@@ -30,7 +30,7 @@ def test_a_missing_acl_is_named_and_ends_the_script(lacking, kraft, run, topic):
         kraft.create(topic)
     user = "bob" if JOIN in acls else "carol" if ELSEWHERE in acls else "nobody"
     kraft.allow(user, topic, *acls)
-    one = run(name, **kraft.as_user(user))
+    one = run(name, KAFKA_GROUP_ID="consumer_c", **kraft.as_user(user))
     assert one.ended(BACK) == 1
     assert one.out == [] and not one.find("Traceback"), one
     said = [line for line in one.err if re.search("denied|may not create", line)]

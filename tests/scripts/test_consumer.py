@@ -1,10 +1,12 @@
 """Consumer C: what it prints, what it commits, what it says."""
 
 import signal
+import sys
 
 import pytest
 
 from tests.support.client import write
+from tests.support.process import Running, settings_for
 
 
 def test_it_prints_exactly_key_and_value_and_nothing_else(run, broker, topic):
@@ -17,14 +19,13 @@ def test_it_prints_exactly_key_and_value_and_nothing_else(run, broker, topic):
 
 
 def test_it_resumes_where_it_stopped(run, broker, topic):
-    group = {"KAFKA_GROUP_ID": topic}
     write(broker.servers, topic, 0, 2)
-    first = run("consumer_c.py", **group)
+    first = run("consumer_c.py")
     first.said("A: 2")
     assert first.stop() == 0
     assert first.find(f'as group "{topic}"') and first.find("partition 0 from offset 0")
     write(broker.servers, topic, 4)
-    second = run("consumer_c.py", **group)
+    second = run("consumer_c.py")
     second.said("A: 4")
     second.stop()
     assert second.out == ["A: 4"]
@@ -40,8 +41,10 @@ def test_without_a_group_it_prints_everything_every_time(run, broker, topic):
         assert consumer.out == ["A: 0", "A: 2"]
 
 
-def test_it_reads_as_group_consumer_c_unless_told_otherwise(run):
-    run("consumer_c.py").said('as group "consumer_c"')
+def test_it_reads_as_group_consumer_c_unless_told_otherwise(broker, topic, add):
+    env = settings_for(broker.servers, topic)
+    del env["KAFKA_GROUP_ID"]
+    add(Running(sys.executable, "consumer_c.py", env=env)).said('as group "consumer_c"')
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])

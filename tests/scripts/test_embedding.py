@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.support.process import Running, eventually, free_ports, hold
+from tests.support.process import Running, eventually, free_ports, hold, settings_for
 from tests.support.secured import SECRETS
 from tests.support.session import goes_on
 
@@ -20,9 +20,8 @@ class Program(Running):
     """A program that runs code, and goes on where it reads a line whenever it is told to."""
 
     def __init__(self, code: str, servers: str, topic: str, *arguments: str) -> None:
-        env = {"KAFKA_BOOTSTRAP_SERVERS": servers, "KAFKA_TOPIC": topic}
         command = (sys.executable, "-c", code, *arguments)
-        super().__init__(*command, env=env, stdin=subprocess.PIPE)
+        super().__init__(*command, env=settings_for(servers, topic), stdin=subprocess.PIPE)
 
     def go_on(self) -> None:
         """Send it a line."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import write
-from tests.support.process import InTerminal, Running, eventually, free_ports, hold
+from tests.support.process import InTerminal, Running, eventually, free_ports, hold, settings_for
 from tests.support.proxy import Proxy
 from tests.support.trio import SCRIPTS
 
@@ -60,7 +60,7 @@ def test_each_says_that_its_output_is_full(session):
 def without(session, redirection: str, *words: str, **settings: str) -> Running:
     """A script whose standard output or error is closed, as `>&-` or `2>&-` does."""
     command = ("sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, *words)
-    env = {"KAFKA_BOOTSTRAP_SERVERS": session.servers, "KAFKA_TOPIC": session.topic}
+    env = settings_for(session.servers, session.topic)
     return session.add(Running(*command, env=env | session.settings | settings))
 
 

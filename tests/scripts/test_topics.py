@@ -13,7 +13,7 @@ from tests.support.process import eventually, hold, producer
 
 def test_partitions_that_are_added_are_read_within_seconds(run, broker, topic):
     write(broker.servers, topic, 0)
-    consumer = run("consumer_c.py", KAFKA_GROUP_ID=topic)
+    consumer = run("consumer_c.py")
     consumer.said("A: 0")
     broker.admin.create_partitions([NewPartitions(topic, 4)])[topic].result(20)
     client = Producer(
@@ -64,7 +64,7 @@ def test_a_quota_makes_a_producer_slower_and_costs_nothing(run, broker, topic, a
 
     quota("--entity-name", client, "--add-config", "producer_byte_rate=100")
     one = add(producer(broker.servers, topic, 0.05, KAFKA_CLIENT_ID=client))
-    two = run("consumer_c.py", KAFKA_GROUP_ID=topic)
+    two = run("consumer_c.py")
     two.said("A: 4", 30)
 
     def held_back() -> bool:

@@ -231,11 +231,20 @@ def small_disk(directory: Path, size: str) -> Iterator[Path]:
         subprocess.run(["umount", str(directory)], check=True, timeout=20)
 
 
+def settings_for(servers: str, topic: str) -> dict[str, str]:
+    """What a script needs to use a topic; its group has the topic's name, so no tests share one."""
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": servers,
+        "KAFKA_TOPIC": topic,
+        "KAFKA_GROUP_ID": topic,
+    }
+
+
 def script(
     name: str, servers: str, topic: str, *, arguments=(), stdout=subprocess.PIPE, **settings: str
 ) -> Running:
     """A script of the project, run against a broker on a topic."""
-    env = {"KAFKA_BOOTSTRAP_SERVERS": servers, "KAFKA_TOPIC": topic} | settings
+    env = settings_for(servers, topic) | settings
     return Running(sys.executable, name, *arguments, env=env, stdout=stdout)
 
 

@@ -10,7 +10,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from tests.support.account import account
-from tests.support.process import InTerminal, Running, eventually, script
+from tests.support.process import InTerminal, Running, eventually, script, settings_for
 
 Started = TypeVar("Started", bound=Running)
 
@@ -24,7 +24,7 @@ class Session:
     def __init__(self, servers: str, topic: str, full: bool, end_with_test: Callable) -> None:
         self.servers, self.topic, self.full = servers, topic, full
         self.end_with_test = end_with_test
-        self.settings = {"KAFKA_GROUP_ID": topic}
+        self.settings: dict[str, str] = {}
         self.all: list[Running] = []
 
     def run(self, name: str, **settings) -> Running:
@@ -33,7 +33,7 @@ class Session:
 
     def in_terminal(self, name: str, **settings: str) -> InTerminal:
         """A script in a terminal, killed with the test."""
-        env = {"KAFKA_BOOTSTRAP_SERVERS": self.servers, "KAFKA_TOPIC": self.topic}
+        env = settings_for(self.servers, self.topic)
         return self.add(InTerminal(name, env | self.settings | settings))
 
     def add(self, one: Started) -> Started:

@@ -40,8 +40,7 @@ class Trio:
             self.producers = [
                 producer(servers, topic, sleep_time, even, **writer) for even in (True, False)
             ]
-        group = {"KAFKA_GROUP_ID": topic, **reader}
-        self.consumers = [script("consumer_c.py", servers, topic, **group)]
+        self.consumers = [script("consumer_c.py", servers, topic, **reader)]
 
     @property
     def all(self) -> list[Running]:
