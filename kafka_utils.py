@@ -25,7 +25,7 @@ try:
         signal.pthread_sigmask(signal.SIG_SETMASK, unmasked)
 except ImportError as error:
     sys.exit(
-        f"kafka-python is missing, too old or hidden by another module ({error}):"
+        f"kafka-python is missing, too old or shadowed by another module ({error}):"
         f" {sys.executable} -m pip install -r requirements.txt"
     )
 except KeyboardInterrupt:

@@ -35,7 +35,7 @@ usage() { sed -n 's/^#    //p' launch_tmux.sh; }
 is_running() {
   local owner
   owner=$(tiles show-options -gqv @project 2>/dev/null) || return 1
-  [[ -n $owner ]] || die "This tmux server is not ours. To end it: tmux -L numbers kill-server"
+  [[ -n $owner ]] || die "Another program uses the tmux server \"numbers\". To end it: tmux -L numbers kill-server"
   [[ $owner == "$PROJECT" ]] ||
     die "The tiles of $owner are running. Stop them first: ${owner}launch_tmux.sh stop"
 }
@@ -63,7 +63,7 @@ configuration() {
   cat <<END
 set-option -g @project "\$NUMBERS_PROJECT"
 set-option -g mouse on ; set-option -g status-interval 1
-set-option -g status-right "#{?$nested,#{prefix} #{prefix}: tiles#, #{prefix}: tmux around them,#{prefix} d leaves#, all keeps running}"
+set-option -g status-right "#{?$nested,#{prefix} #{prefix}: tiles#, #{prefix}: tmux around them,#{prefix} d leaves#, everything keeps running}"
 set-option -g remain-on-exit on
 set-option -gq remain-on-exit-format "#{?$same,#{prefix} ,}$restart starts it again#{?pane_dead_status, (it ended with status #{pane_dead_status}),}"
 set-option -g pane-border-status top
@@ -96,8 +96,8 @@ find_lost_server() {
   local pid user socket
   ! tiles has-session 2>/dev/null && [[ -s $STATE ]] && read -r pid user socket <"$STATE" || return 0
   [[ $({ cat "/proc/$pid/comm" || ps -o comm= -p "$pid"; } 2>/dev/null) == *tmux* ]] || return 0
-  [[ -O $STATE || $EUID == 0 ]] || die "The tiles run as $user (process $pid): stop them as $user."
-  command -v tmux >/dev/null || die "The tiles run (process $pid), but tmux is not on the PATH."
+  [[ -O $STATE || $EUID == 0 ]] || die "The tiles are running as $user (process $pid): stop them as $user."
+  command -v tmux >/dev/null || die "The tiles are running (process $pid), but tmux is not on the PATH."
   (umask 77 && mkdir -p "${socket%/*}") && kill -USR1 "$pid"
   SERVER=(-S "$socket")
   for _ in {1..20}; do ! tiles has-session 2>/dev/null || return 0 && sleep 0.1; done

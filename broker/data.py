@@ -98,4 +98,4 @@ def lock(server: str) -> None:
     try:
         locks.acquire(directory() / f"{server}.lock", on_wait=report_wait, timeout=TIMEOUT)
     except TimeoutError as holder:
-        sys.exit(f"{server} already runs on {directory()} (process {holder}): stop it first.")
+        sys.exit(f"{server} is already running on {directory()} (process {holder}): stop it first.")

@@ -124,7 +124,7 @@ def lock_of(requirements: Path) -> Path:
     """The lock of a list of packages, which names the list that it was made from by its SHA-256."""
     lock = requirements.with_suffix(".lock")
     if str(jars.sha256(requirements)) not in lock.read_text():
-        notify(f"{relative(lock)} does not fit {requirements.name}: renew it with .ci/lock.")
+        notify(f"{relative(lock)} does not match {requirements.name}: renew it with .ci/lock.")
     return lock
 
 

@@ -28,9 +28,9 @@ def make_ready(port: int, broker_id: str) -> None:
         zookeeper.retry(unregister, zookeeper, broker_id)
         if unknown := zookeeper.retry(find_unknown, zookeeper):
             sys.exit(
-                f"The ZooKeeper on port {port} does not know {unknown}, which Kafka has stored: it"
-                " is another one's, or has lost its data. To start anew, stop it, then delete"
-                f" {data.directory()}, and with it all topics."
+                f"The ZooKeeper on port {port} does not know {unknown}, which Kafka has stored:"
+                " it belongs to another Kafka, or has lost its data. To start anew, stop it, then"
+                f" delete {data.directory()}, and with it all topics."
             )
 
 

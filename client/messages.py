@@ -86,7 +86,7 @@ MEANINGS = (
     ("is not yet valid", "its certificate is not valid yet: check this machine's clock", True),
     ("ostname mismatch", "its certificate is for another host name", True),
     ("address mismatch", "its certificate is for a host name, not for this address", True),
-    ("CERTIFICATE_VERIFY_FAILED", "certificate not trusted by KAFKA_SSL_CAFILE", True),
+    ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted: see KAFKA_SSL_CAFILE", True),
     ("_ALERT_", "it refuses our certificate or TLS version: see KAFKA_SSL_CERTFILE", True),
     ("InvalidTimestamp", "it rejects the timestamp: set this machine's clock", True),
     ("OutOfOrderSequence", "Kafka has lost numbers that it had acknowledged", True),

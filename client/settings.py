@@ -25,7 +25,7 @@ OPTIONS = KafkaProducer.DEFAULT_CONFIG | KafkaConsumer.DEFAULT_CONFIG
 REFUSED = {
     "acks|enable_idempotence|retries|delivery_timeout_ms|transactional_id|auto_offset_reset"
     "|max_in_flight_requests_per_connection|enable_auto_commit": "the delivery guarantee depends"
-    " on it: no number is lost or doubled",
+    " on it (no number is lost or duplicated)",
     "max_block_ms|bootstrap_timeout_ms|consumer_timeout_ms": "the scripts set their own timeouts",
     "api_version": "the brokers are asked for it",
     "allow_auto_create_topics|ssl_ciphers": "kafka-python 3.0.12 ignores it",

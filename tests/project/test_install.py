@@ -214,7 +214,7 @@ def test_a_list_that_was_changed_without_its_lock_is_named(copy, install):
     changed = install(**NO_NETWORK)
     assert changed.ended(10) == 0
     assert changed.err == [
-        "requirements.lock does not fit requirements.txt: renew it with .ci/lock."
+        "requirements.lock does not match requirements.txt: renew it with .ci/lock."
     ]
 
 

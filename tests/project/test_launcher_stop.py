@@ -205,7 +205,9 @@ def test_stop_without_tmux_on_the_path_says_so(small, tmp_path):
             (tmp_path / program.name).symlink_to(program)
     (tmp_path / "tmux").unlink()
     sentence = refused(small.launch("stop", PATH=str(tmp_path)))
-    assert re.fullmatch(r"The tiles run \(process \d+\), but tmux is not on the PATH\.\n", sentence)
+    assert re.fullmatch(
+        r"The tiles are running \(process \d+\), but tmux is not on the PATH\.\n", sentence
+    )
     small.wait_for_numbers()
 
 
@@ -213,5 +215,7 @@ def test_another_user_is_told_who_started_it(small, another_user):
     small.launch()
     for arguments in ([], ["stop"]):
         sentence = refused(small.launch(*arguments, user=another_user))
-        assert re.fullmatch(r"The tiles run as root \(.*\): stop them as root\.\n", sentence)
+        assert re.fullmatch(
+            r"The tiles are running as root \(.*\): stop them as root\.\n", sentence
+        )
     small.wait_for_numbers()
