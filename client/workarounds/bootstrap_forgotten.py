@@ -1,6 +1,6 @@
 """Clients try the former addresses for ever when all brokers come back at other ones.
 
-3.0.12: net/manager.py:320 chooses among the brokers that it was told of last, and never goes back
+3.0.12: net/manager.py:321 chooses among the brokers that it was told of last, and never goes back
 to bootstrap_servers, as Java's clients do (KIP-899). The development branch does the same.
 To reproduce: connect through a proxy, stop the broker, start it again on another port, and let the
 proxy forward to that.

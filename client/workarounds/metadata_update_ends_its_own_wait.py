@@ -1,6 +1,6 @@
 """A producer takes more than half a core while a partition has no leader.
 
-3.0.12: producer/sender.py:199 requests new metadata at each look, and cluster.py:421 wakes up the
+3.0.12: producer/sender.py:200 requests new metadata at each look, and cluster.py:421 wakes up the
 loop that waits before it may ask again. The development branch has the same fault.
 To reproduce: kill the only replica of a partition under a producer, on a cluster of several
 brokers.
