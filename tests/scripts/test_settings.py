@@ -20,6 +20,7 @@ pytestmark = pytest.mark.timeout(150)  # with the start of the broker
 SOON = 4
 
 PROTOCOL, CERTFILE = "KAFKA_SECURITY_PROTOCOL", "KAFKA_SSL_CERTFILE"
+UNTRUSTED = "its certificate is not trusted: see KAFKA_SSL_CAFILE"
 
 
 # A listener, and changes to the settings for it.
@@ -85,8 +86,8 @@ FINAL: dict[str, tuple[str, dict, str]] = {
     ),
     "an unknown mechanism": ("LOGIN", {"SASL_MECHANISM": "SCRAM-SHA-256"}, "KAFKA_SASL_MECHANISM"),
     "a login where none is wanted": ("OPEN", {"SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, PROTOCOL),
-    "an unknown authority": ("TLS", {"SSL_CAFILE": "{stranger.file}"}, "KAFKA_SSL_CAFILE"),
-    "a private authority that is not named": ("TLS", {"SSL_CAFILE": None}, "KAFKA_SSL_CAFILE"),
+    "an unknown authority": ("TLS", {"SSL_CAFILE": "{stranger.file}"}, UNTRUSTED),
+    "a private authority that is not named": ("TLS", {"SSL_CAFILE": None}, UNTRUSTED),
     "an expired certificate": ("EXPIRED", {}, "certificate has expired"),
     "a certificate not valid yet": ("EARLY", {}, "is not valid yet: check this machine's clock"),
     "a CRL that is missing": ("TLS", {"SSL_CRLFILE": "{authority.file}"}, "KAFKA_SSL_CRLFILE"),
