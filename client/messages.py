@@ -28,121 +28,91 @@ GROUP = "see KAFKA_GROUP_ID"
 NOT_KAFKA = "its answers are not those of a Kafka broker"
 CLOSED = "it closed the connection: not ready yet, or see KAFKA_SECURITY_PROTOCOL"
 
-# Part of an error's name or text, what it means, and whether it is final; the first match counts.
-MEANINGS = (
-    (
-        "CreateTopics",
-        f"{NO_TOPIC}, and this user may not create it: have it created, or ask for the ACL Create"
-        " on it",
-        True,
-    ),
-    (
-        "requires explicit num_partitions",
-        f"{NO_TOPIC}, and a broker older than 2.4 does not choose its partitions: create it first",
-        True,
-    ),
-    (
-        "'MetadataRequest'",
-        "this is a KRaft controller's port: name a broker's in KAFKA_BOOTSTRAP_SERVERS",
-        True,
-    ),
-    (
-        "'InitProducerIdRequest'",
-        "this broker lacks InitProducerId, without which a number could be stored twice",
-        True,
-    ),
-    (
-        "requires broker >= 0.11",
-        "this broker is older than 0.11: numbers could be stored twice",
-        True,
-    ),
-    (
-        "'FindCoordinatorRequest'",
-        "this broker has no groups: set KAFKA_GROUP_ID to an empty string",
-        True,
-    ),
-    (
-        "IncompatibleBrokerVersion",
-        "this broker is too old, or does not support a request that the scripts need",
-        True,
-    ),
-    ("frozen_credentials", "the AWS credentials are gone", True),
-    ("TopicAuthorization", f"{DENIED} Write (a producer) or Read (a consumer) on {NAME}", True),
-    ("InvalidTopic", f"Kafka does not allow the topic name {NAME}: see KAFKA_TOPIC", True),
-    ("GroupAuthorization", f"{DENIED} Read on the group of the consumer, {GROUP}", True),
+# Part of an error's name or text, and what it means; the first match counts. These are final:
+FINAL = {
+    "CreateTopics": f"{NO_TOPIC}, and this user may not create it: have it created,"
+    " or ask for the ACL Create on it",
+    "requires explicit num_partitions": f"{NO_TOPIC}, and a broker older than 2.4 does not choose"
+    " its partitions: create it first",
+    "'MetadataRequest'": "this is a KRaft controller's port: name a broker's in"
+    " KAFKA_BOOTSTRAP_SERVERS",
+    "'InitProducerIdRequest'": "this broker lacks InitProducerId, without which a number could be"
+    " stored twice",
+    "requires broker >= 0.11": "this broker is older than 0.11: numbers could be stored twice",
+    "'FindCoordinatorRequest'": "this broker has no groups: set KAFKA_GROUP_ID to an empty string",
+    "IncompatibleBrokerVersion": "this broker is too old, or does not support a request that"
+    " the scripts need",
+    "frozen_credentials": "the AWS credentials are gone",
+    "TopicAuthorization": f"{DENIED} Write (a producer) or Read (a consumer) on {NAME}",
+    "InvalidTopic": f"Kafka does not allow the topic name {NAME}: see KAFKA_TOPIC",
+    "GroupAuthorization": f"{DENIED} Read on the group of the consumer, {GROUP}",
     # For a user who may write to no topic; Kafka before 2.8 asks for IdempotentWrite, too.
-    ("ClusterAuthorization", f"{DENIED} Write on {NAME}", True),
-    ("]: Access denied", "access denied: ask for the IAM action kafka-cluster:Connect", True),
-    (
-        "SaslAuthenticationFailed",
-        "authentication failed: see KAFKA_SASL_PLAIN_…; a new key may need some minutes",
-        True,
-    ),
-    ("UnsupportedSaslMechanism", "it does not support this KAFKA_SASL_MECHANISM", True),
-    ("IllegalSaslState", "this listener does not use SASL: see KAFKA_SECURITY_PROTOCOL", True),
-    ("certificate has expired", "its certificate has expired", True),
-    ("failed: certificate revoked", "its certificate is revoked", True),
-    (" CRL ", "KAFKA_SSL_CRLFILE has no valid revocation list for its certificate", True),
-    ("is not yet valid", "its certificate is not valid yet: check this machine's clock", True),
-    ("ostname mismatch", "its certificate is for another host name", True),
-    ("address mismatch", "its certificate is for a host name, not for this address", True),
-    ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted: see KAFKA_SSL_CAFILE", True),
-    ("_ALERT_", "it refuses our certificate or TLS version: see KAFKA_SSL_CERTFILE", True),
-    ("InvalidTimestamp", "it rejects the timestamp: set this machine's clock", True),
-    ("OutOfOrderSequence", "Kafka has lost numbers that it had acknowledged", True),
-    ("InconsistentGroupProtocol", f"the group uses another protocol: {GROUP}", True),
-    ("GroupMaxSizeReached", f"the group has as many members as Kafka allows: {GROUP}", True),
-    ("InvalidGroupId", f"Kafka does not allow this group name: {GROUP}", True),
-    ("FencedInstanceId", "another consumer has this KAFKA_GROUP_INSTANCE_ID", True),
-    ("InvalidSessionTimeout", "Kafka does not allow this KAFKA_SESSION_TIMEOUT_MS", True),
-    ("SizeTooLarge", "a record is larger than KAFKA_MAX_REQUEST_SIZE or Kafka allows", True),
-    ("RecordListTooLarge", "a batch is larger than segment.bytes of the topic", True),
-    ("UnsupportedCompressionType", "Kafka does not know this KAFKA_COMPRESSION_TYPE", True),
-    ("PolicyViolation", "a policy of the cluster forbids it", True),
-    ("NotEnoughReplicas", "fewer replicas are in sync than min.insync.replicas asks for", False),
-    ("ReplicaNotAvailable", "a replica does not store it: its broker is missing or slow", False),
-    (
-        "CoordinatorNotAvailable",
-        "no coordinator: brokers are missing, or fewer than"
-        " offsets.topic.replication.factor asks for",
-        False,
-    ),
-    ("CoordinatorLoadInProgress", "the group's coordinator is starting", False),
-    ("NotCoordinator", "the group's coordinator is moving", False),
-    ("BrokerNotAvailable", "all brokers are fenced, or not registered yet", False),
-    ("LeaderNotAvailable", "a partition has no leader: its brokers are missing", False),
-    ("NotLeaderForPartition", "a partition's leader is moving", False),
-    ("UnknownTopic", NO_TOPIC, False),
-    ("KafkaStorage", "a disk of the broker has failed", False),
-    ("UnstableOffsetCommit", "a transaction with offsets of the group is open", False),
-    ("RebalanceInProgress", "a member of the group has died, or is slow to rejoin", False),
-    ("ThrottlingQuotaExceeded", "over the quota that Kafka gives this user", False),
-    ("ECONNREFUSED", "connection refused", False),
-    ("DNS", "unknown host", False),
-    ("timed out", "no answer", False),
-    ("EOF", "this port does not use TLS, or is not ready: see KAFKA_SECURITY_PROTOCOL", False),
-    ("WRONG_VERSION_NUMBER", "this port does not use TLS: see KAFKA_SECURITY_PROTOCOL", False),
-    ("frame length: 352518", "this port uses TLS: see KAFKA_SECURITY_PROTOCOL", False),
-    ("frame length", "not a Kafka broker", False),
-    ("CorrelationId", NOT_KAFKA, False),
-    ("Unable to decode", NOT_KAFKA, False),
-    ("disconnected", CLOSED, False),
-    ("ECONNRESET", CLOSED, False),
-    ("reset by peer", CLOSED, False),
-    (
-        "Handshake failed: [SSL",
-        "this port does not use TLS, or shares no version or cipher with us",
-        False,
-    ),
-)
+    "ClusterAuthorization": f"{DENIED} Write on {NAME}",
+    "]: Access denied": "access denied: ask for the IAM action kafka-cluster:Connect",
+    "SaslAuthenticationFailed": "authentication failed: see KAFKA_SASL_PLAIN_…; a new key may"
+    " need some minutes",
+    "UnsupportedSaslMechanism": "it does not support this KAFKA_SASL_MECHANISM",
+    "IllegalSaslState": "this listener does not use SASL: see KAFKA_SECURITY_PROTOCOL",
+    "certificate has expired": "its certificate has expired",
+    "failed: certificate revoked": "its certificate is revoked",
+    " CRL ": "KAFKA_SSL_CRLFILE has no valid revocation list for its certificate",
+    "is not yet valid": "its certificate is not valid yet: check this machine's clock",
+    "ostname mismatch": "its certificate is for another host name",
+    "address mismatch": "its certificate is for a host name, not for this address",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted: see KAFKA_SSL_CAFILE",
+    "_ALERT_": "it refuses our certificate or TLS version: see KAFKA_SSL_CERTFILE",
+    "InvalidTimestamp": "it rejects the timestamp: set this machine's clock",
+    "OutOfOrderSequence": "Kafka has lost numbers that it had acknowledged",
+    "InconsistentGroupProtocol": f"the group uses another protocol: {GROUP}",
+    "GroupMaxSizeReached": f"the group has as many members as Kafka allows: {GROUP}",
+    "InvalidGroupId": f"Kafka does not allow this group name: {GROUP}",
+    "FencedInstanceId": "another consumer has this KAFKA_GROUP_INSTANCE_ID",
+    "InvalidSessionTimeout": "Kafka does not allow this KAFKA_SESSION_TIMEOUT_MS",
+    "SizeTooLarge": "a record is larger than KAFKA_MAX_REQUEST_SIZE or Kafka allows",
+    "RecordListTooLarge": "a batch is larger than segment.bytes of the topic",
+    "UnsupportedCompressionType": "Kafka does not know this KAFKA_COMPRESSION_TYPE",
+    "PolicyViolation": "a policy of the cluster forbids it",
+}
+
+# Where retrying may help:
+HOPEFUL = {
+    "NotEnoughReplicas": "fewer replicas are in sync than min.insync.replicas asks for",
+    "ReplicaNotAvailable": "a replica does not store it: its broker is missing or slow",
+    "CoordinatorNotAvailable": "no coordinator: brokers are missing, or fewer than"
+    " offsets.topic.replication.factor asks for",
+    "CoordinatorLoadInProgress": "the group's coordinator is starting",
+    "NotCoordinator": "the group's coordinator is moving",
+    "BrokerNotAvailable": "all brokers are fenced, or not registered yet",
+    "LeaderNotAvailable": "a partition has no leader: its brokers are missing",
+    "NotLeaderForPartition": "a partition's leader is moving",
+    "UnknownTopic": NO_TOPIC,
+    "KafkaStorage": "a disk of the broker has failed",
+    "UnstableOffsetCommit": "a transaction with offsets of the group is open",
+    "RebalanceInProgress": "a member of the group has died, or is slow to rejoin",
+    "ThrottlingQuotaExceeded": "over the quota that Kafka gives this user",
+    "ECONNREFUSED": "connection refused",
+    "DNS": "unknown host",
+    "timed out": "no answer",
+    "EOF": "this port does not use TLS, or is not ready: see KAFKA_SECURITY_PROTOCOL",
+    "WRONG_VERSION_NUMBER": "this port does not use TLS: see KAFKA_SECURITY_PROTOCOL",
+    "frame length: 352518": "this port uses TLS: see KAFKA_SECURITY_PROTOCOL",
+    "frame length": "not a Kafka broker",
+    "CorrelationId": NOT_KAFKA,
+    "Unable to decode": NOT_KAFKA,
+    "disconnected": CLOSED,
+    "ECONNRESET": CLOSED,
+    "reset by peer": CLOSED,
+    "Handshake failed: [SSL": "this port does not use TLS, or shares no version or cipher with us",
+}
 
 
 def describe(error: Exception) -> tuple[str, bool]:
     """What went wrong, in a few words for a person, and whether retrying cannot help."""
     text = f"{type(error).__name__}: {error}"
-    for sign, meaning, final in MEANINGS:
-        if sign in text:
-            return meaning, final
+    for meanings in (FINAL, HOPEFUL):
+        for sign, meaning in meanings.items():
+            if sign in text:
+                return meaning, meanings is FINAL
     of_a_setting = not isinstance(error, KafkaError)
     return (text if of_a_setting else str(error)).rstrip("."), of_a_setting
 
