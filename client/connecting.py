@@ -31,8 +31,6 @@ NOT_CREATABLE_YET = (errors.InvalidReplicationFactorError, errors.UnknownError, 
 COMMON = {"reconnect_backoff_max_ms": 250, "request_timeout_ms": 6_000}
 COMMON |= {"metadata_max_age_ms": 5_000}
 
-NOTHING: Mapping[str, object] = MappingProxyType({})
-
 Client = TypeVar("Client", KafkaProducer, KafkaConsumer)
 
 monitors: WeakKeyDictionary[KafkaProducer | KafkaConsumer, ConnectionMonitor] = WeakKeyDictionary()
@@ -42,7 +40,7 @@ def connect(
     client: type[Client],
     new: Callable[..., Client],
     partitions: Callable[[Client, str], set],
-    defaults: Mapping[str, object] = NOTHING,
+    defaults: Mapping[str, object] = MappingProxyType({}),
 ) -> Client:
     """A connected client of a kafka-python class that knows the partitions of the topic.
 

@@ -69,7 +69,7 @@ def test_a_request_without_an_answer_stops_nobody_and_costs_no_number(start, pro
 
 def test_a_consumer_that_cannot_commit_prints_one_batch_and_costs_no_number(start, proxy, full):
     trio = start("commit")
-    (consumer,) = trio.consumers
+    consumer = trio.consumer
     eventually(lambda: consumer.out, 20, consumer)
     hold(2)
     printed = len(consumer.out)  # what one poll() returned

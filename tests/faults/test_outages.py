@@ -153,7 +153,7 @@ def test_a_topic_that_cannot_be_created_yet_is_created_as_soon_as_possible(own_b
 
 
 def test_a_consumer_whose_next_records_were_deleted_says_so_and_goes_on(broker, trio, topic):
-    (consumer,) = trio.consumers
+    consumer = trio.consumer
     consumer.send(signal.SIGSTOP)
     produced = trio.progress()[0]
     eventually(lambda: trio.progress()[0] > produced + 10, 10, "five numbers more")
@@ -168,7 +168,7 @@ def test_a_consumer_whose_next_records_were_deleted_says_so_and_goes_on(broker, 
 
 @pytest.mark.parametrize("paused", [True, False], ids=["while paused", "while running"])
 def test_a_topic_deleted_and_created_again_is_read_from_its_beginning(broker, trio, topic, paused):
-    (consumer,) = trio.consumers
+    consumer = trio.consumer
     eventually(lambda: trio.progress()[2] > 60, 20, "some numbers")
     if paused:
         consumer.send(signal.SIGSTOP)
@@ -190,8 +190,8 @@ def assert_goes_on(trio: Trio) -> None:
     """Account for the numbers of a topic that was emptied: from the first that remains."""
     for one in trio.producers:
         assert one.stop() == 0, one
-    (consumer,) = trio.consumers
-    written = Account(trio.producers, trio.consumers, stored(trio.servers, trio.topic)).written
+    consumer = trio.consumer
+    written = Account(trio.producers, [consumer], stored(trio.servers, trio.topic)).written
     assert sorted(written) == ["A", "B"]
     for key, numbers in written.items():
         assert numbers == list(range(numbers[0], numbers[-1] + 2, 2))

@@ -14,8 +14,6 @@ SCRIPTS = ("producer_a.py", "producer_b.py", "consumer_c.py")
 # Seconds within which numbers flow again once the broker is back, if nothing else is busy.
 BACK = 5
 
-NOTHING: Mapping[str, str] = MappingProxyType({})
-
 
 class Trio:
     """Two producers and a consumer, which is alone in its group.
@@ -30,8 +28,8 @@ class Trio:
         servers: str,
         topic: str,
         sleep_time: float | None = 0.1,
-        writer: Mapping[str, str] = NOTHING,
-        reader: Mapping[str, str] = NOTHING,
+        writer: Mapping[str, str] = MappingProxyType({}),
+        reader: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.servers, self.topic = servers, topic
         if sleep_time is None:
@@ -40,28 +38,27 @@ class Trio:
             self.producers = [
                 producer(servers, topic, sleep_time, even, **writer) for even in (True, False)
             ]
-        self.consumers = [script("consumer_c.py", servers, topic, **reader)]
+        self.consumer = script("consumer_c.py", servers, topic, **reader)
 
     @property
     def all(self) -> list[Running]:
         """All three."""
-        return [*self.producers, *self.consumers]
+        return [*self.producers, self.consumer]
 
     def progress(self) -> list[int]:
         """The last number that each producer printed, and the last of each key that C printed."""
-        return progress(self.producers, self.consumers)
+        return progress(self.producers, [self.consumer])
 
     def flowing(self, seconds: float = BACK) -> None:
         """Return when new numbers of both have been printed by C; fail after so many seconds."""
-        flowing(self.producers, self.consumers, seconds)
+        flowing(self.producers, [self.consumer], seconds)
 
     def end(self, seconds: float = BACK, twice_allowed: int = 0) -> None:
         """See numbers flow, stop the producers, account for every number, stop the consumers."""
         self.flowing(seconds)
         assert [one.stop(seconds=5) for one in self.producers] == [0, 0], self.producers
-        account(self.producers, self.consumers, self.servers, self.topic, twice_allowed)
-        for one in self.consumers:
-            assert one.stop(seconds=5) == 0, one
+        account(self.producers, [self.consumer], self.servers, self.topic, twice_allowed)
+        assert self.consumer.stop(seconds=5) == 0, self.consumer
         assert not any(one.find("Traceback") for one in self.all)
 
     def kill(self) -> None:
