@@ -10,7 +10,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -38,15 +37,17 @@ UNCOMMITTED = "was reassigned before its last commit|could not be committed"
 
 
 class Soak:
-    """A cluster, two producers, two consumers of one group, and what went wrong so far."""
+    """A cluster, two producers, two consumers of one group, their faults, and what is wrong."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
+    def __init__(self, cluster: Cluster, seconds: float, seed: int) -> None:
+        self.cluster, self.seconds, self.seed = cluster, seconds, seed
+        self.faults = plan(seconds, seed)
         self.ways = cluster.servers, cluster.proxied
         self.producers: list[Running] = []
         self.consumers: list[Running] = []  # the two that run now
         self.former: list[Running] = []  # those that were killed or stopped
         self.starting: list[threading.Thread] = []
+        self.counts: dict[str, int] = {}
         self.notes: Counter[str] = Counter()
         self.wrong: list[str] = []
 
@@ -69,17 +70,12 @@ class Soak:
         """Those that run, and all before them."""
         return [*self.former, *self.consumers]
 
-    def hit(self, what: str, number: int) -> Running:
-        """The process that a fault hits."""
+    def send(self, what: str, number: int, how: int) -> None:
+        """Send a signal to a process, which must not have ended by itself."""
         servers = {"broker": self.cluster.kafkas, "zookeeper": [self.cluster.zookeeper]}
         clients = {"consumer": self.consumers, "producer": self.producers}
         one = (servers | clients)[what][number]
         assert one, f"{what} {number} was not started"
-        return one
-
-    def send(self, what: str, number: int, how: int) -> None:
-        """Send a signal to a process, which must not have ended by itself."""
-        one = self.hit(what, number)
         if one.alive:
             one.kill() if how == signal.SIGKILL else one.send(how)
         elif not gave_up(one):
@@ -248,60 +244,50 @@ def plan(seconds: float, seed: int) -> list[Fault]:
     return faults
 
 
-def go_through(run: Soak, faults: list[Fault], seconds: float) -> None:
+def go_through(run: Soak) -> None:
     """Begin and end each fault at its time."""
     start = time.monotonic()
-    steps = [(fault.at, KINDS[fault.kind].do, fault.number) for fault in faults]
-    steps += [(max(f.until, f.at + 0.01), KINDS[f.kind].undo, f.number) for f in faults]
+    steps = [(fault.at, KINDS[fault.kind].do, fault.number) for fault in run.faults]
+    steps += [(max(f.until, f.at + 0.01), KINDS[f.kind].undo, f.number) for f in run.faults]
     for at, step, number in sorted(steps, key=lambda step: step[0]):
         time.sleep(max(start + at - time.monotonic(), 0))
         step(run, number)
-    time.sleep(max(start + seconds - time.monotonic(), 0))
+    time.sleep(max(start + run.seconds - time.monotonic(), 0))
 
 
-@dataclass
-class Report:
-    """The outcome: counts, and everything that is wrong."""
-
-    seed: int
-    seconds: float
-    faults: list[Fault]
-    counts: dict[str, int] = field(default_factory=dict)
-    wrong: list[str] = field(default_factory=list)
-
-    def table(self) -> str:
-        """The report as text."""
-        lines = [f"seed {self.seed}, {self.seconds:.0f} s, {len(self.faults)} faults"]
-        kinds = Counter(f"fault: {fault.kind}" for fault in self.faults)
-        lines += [f"  {what:36} {n}" for what, n in [*self.counts.items(), *sorted(kinds.items())]]
-        return "\n".join([*lines, *(f"  WRONG: {what}" for what in self.wrong)])
-
-
-def soak(cluster: Cluster, seconds: float, seed: int | None, logs: Path) -> Report:
+def soak(cluster: Cluster, seconds: float, seed: int | None, logs: Path) -> Soak:
     """Run random faults, drawn by the seed, for so long, and account for every number."""
     seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
-    report = Report(seed, seconds, plan(seconds, seed))
-    run = Soak(cluster)
+    run = Soak(cluster, seconds, seed)
     try:
         run.start()
-        go_through(run, report.faults, seconds)
+        go_through(run)
         run.settle()
         found = Account(run.producers, run.all_consumers(), stored(cluster.servers, TOPIC))
         found.wait(15)
         run.stop_consumers()
-        settle(run, found, report)
+        settle(run, found)
     finally:
         run.kill()
-        keep(run, report, logs)
-    return report
+        keep(run, logs)
+    return run
 
 
-def settle(run: Soak, found: Account, report: Report) -> None:
+def table(run: Soak) -> str:
+    """What was done, counted and found wrong."""
+    lines = [f"seed {run.seed}, {run.seconds:.0f} s, {len(run.faults)} faults"]
+    kinds = Counter(f"fault: {fault.kind}" for fault in run.faults)
+    counts = [*run.counts.items(), *run.notes.items(), *sorted(kinds.items())]
+    lines += [f"  {what:36} {n}" for what, n in counts]
+    return "\n".join([*lines, *(f"  WRONG: {what}" for what in run.wrong)])
+
+
+def settle(run: Soak, found: Account) -> None:
     """Count, and add what is wrong; each fault that hits a consumer may repeat a batch."""
     repeated = found.repeated()
     said = [line for one in run.all_consumers() for line in one.err if re.search(UNCOMMITTED, line)]
-    allowed = sum(fault.repeats for fault in report.faults) + len(said)
-    report.counts = {
+    allowed = sum(fault.repeats for fault in run.faults) + len(said)
+    run.counts = {
         "acknowledged": len(found.acknowledged()),
         "in the topic": len(found.stored),
         "printed": found.printed().total(),
@@ -309,19 +295,18 @@ def settle(run: Soak, found: Account, report: Report) -> None:
         "batches printed twice": len(repeated),
         "batches printed twice, allowed": allowed,
         "printed twice at once, at most": max(repeated, default=0),
-        **run.notes,
     }
-    report.wrong += run.wrong + found.wrong()
+    run.wrong += found.wrong()
     if len(repeated) > 2 * allowed:  # a batch may hold numbers of both keys
-        report.wrong.append(f"{len(repeated)} batches printed twice, by {allowed} faults")
+        run.wrong.append(f"{len(repeated)} batches printed twice, by {allowed} faults")
     if max(repeated, default=0) > BATCH:
-        report.wrong.append(f"{max(repeated)} numbers printed twice at once")
+        run.wrong.append(f"{max(repeated)} numbers printed twice at once")
 
 
-def keep(run: Soak, report: Report, logs: Path) -> None:
+def keep(run: Soak, logs: Path) -> None:
     """Keep the output of each process, to find the cause of an error."""
-    faults = "".join(f"{fault}\n" for fault in report.faults)
-    (logs / "faults.txt").write_text(faults + report.table())
+    faults = "".join(f"{fault}\n" for fault in run.faults)
+    (logs / "faults.txt").write_text(faults + table(run))
     names = {"server": run.cluster.started, "producer": run.producers}
     for name, processes in (names | {"consumer": run.all_consumers()}).items():
         for one in processes:

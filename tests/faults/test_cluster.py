@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.soak import soak
+from tests.faults.soak import soak, table
 from tests.support.account import not_spinning
 from tests.support.cluster import Cluster
 from tests.support.process import eventually, hold
@@ -120,8 +120,8 @@ def test_the_coordinator_of_the_group_killed_costs_nothing(cluster, trio, topic)
     ],
 )
 def test_faults_drawn_at_random_cost_nothing(cluster, tmp_path, request, capsys, seconds):
-    report = soak(cluster, seconds, request.config.getoption("--seed"), tmp_path)
+    run = soak(cluster, seconds, request.config.getoption("--seed"), tmp_path)
     if seconds > 60:
         with capsys.disabled():
-            print(f"\n{report.table()}\nThe output of each process is in {tmp_path}.")
-    assert not report.wrong, report.table()
+            print(f"\n{table(run)}\nThe output of each process is in {tmp_path}.")
+    assert not run.wrong, table(run)
