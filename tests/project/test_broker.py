@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 
 import psutil
@@ -12,7 +11,7 @@ import pytest
 
 from broker import console
 from tests.support.client import number_of, records, write
-from tests.support.process import PROJECT, Running, environment, eventually
+from tests.support.process import PROJECT, Running, eventually
 
 
 def values(servers: str, topic: str, count: int) -> list[int]:
@@ -61,32 +60,6 @@ def test_a_containers_link_is_no_port_of_ours():
     assert (asked.ended(), asked.out) == (0, ["9092 2181 9092"]), asked
 
 
-@pytest.mark.timeout(120)
-@pytest.mark.full
-def test_the_console_commands_reach_the_broker(broker, topic):
-    def command(name, *words, **options):
-        done = subprocess.run(
-            [PROJECT / "broker" / name, *words],
-            env=environment(broker.env),
-            capture_output=True,
-            text=True,
-            timeout=40,
-            **options,
-        )
-        assert done.returncode == 0, done
-        return done.stdout
-
-    if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
-        pytest.skip(
-            "the console commands look for the local broker, KAFKA_BOOTSTRAP_SERVERS is set"
-        )
-    assert topic in command("kafka-topics", "--create", "--topic", topic)
-    keyed = ("--property", "parse.key=true", "--property", "key.separator=:")
-    command("kafka-console-producer", "--topic", topic, *keyed, input="A:0\nB:1\n")
-    shown = ("--property", "print.key=true", "--from-beginning", "--max-messages", "2")
-    assert command("kafka-console-consumer", "--topic", topic, *shown) == "A\t0\nB\t1\n"
-
-
 ENDS = {
     "stopped": lambda broker: broker.stop(),
     "both killed": lambda broker: both(broker, signal.SIGKILL),
@@ -107,16 +80,6 @@ def test_it_comes_up_again_at_once_after_any_end_with_all_that_was_stored(own_br
             own_broker.kafkas[0] = own_broker.zookeeper = None
         own_broker.start()
         assert values(own_broker.servers, topic, 10 * count) == list(range(10 * count)), end
-
-
-@pytest.mark.full
-def test_a_start_waits_for_a_former_server_on_its_way_out(own_broker):
-    own_broker.start()
-    former = own_broker.kafka
-    former.send(signal.SIGTERM)
-    own_broker.kafkas[0] = own_broker.command("kafka-server-start")
-    own_broker.wait()
-    assert not former.alive
 
 
 @pytest.mark.timeout(120)
@@ -172,15 +135,6 @@ def test_a_port_that_is_none_is_named(port, add):
 
 
 @pytest.mark.full
-def test_kafka_started_first_says_that_it_waits_for_zookeeper(own_broker):
-    own_broker.start()
-    own_broker.stop()
-    own_broker.kafkas[0] = own_broker.command("kafka-server-start")
-    own_broker.kafka.said(f"Waiting for ZooKeeper on port {own_broker.zookeeper_port}.")
-    own_broker.start()
-
-
-@pytest.mark.full
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"])
 def test_a_kafka_that_waits_for_zookeeper_ends_and_leaves_no_process(own_broker, name):
     kafka, companion = waiting_kafka(own_broker)
@@ -202,7 +156,7 @@ def test_a_kafka_whose_companion_was_killed_ends_and_says_what_to_do(own_broker)
 def waiting_kafka(broker) -> tuple[Running, psutil.Process]:
     """A Kafka that waits for ZooKeeper, and the process beside it."""
     kafka = broker.server("kafka-server-start")
-    kafka.said("Waiting for ZooKeeper")
+    kafka.said(f"Waiting for ZooKeeper on port {broker.zookeeper_port}.")
     (companion,) = psutil.Process(kafka.process.pid).children()
     return kafka, companion
 

@@ -164,11 +164,6 @@ def test_a_number_is_printed_on_one_safe_line_with(stream, case):
     assert stream.exchange([(key, value)])[1:] == ([expected], [])
 
 
-def test_a_number_of_10_000_digits_is_printed_as_it_stands(stream):
-    digits = "1234567890" * 1000
-    assert stream.exchange([(b"A", digits.encode())])[1:] == ([f"A: {digits}"], [])
-
-
 def test_a_key_of_one_megabyte_is_printed(stream):
     assert stream.exchange([(b"k" * 1_000_000, b"4")])[1:] == (["k" * 1_000_000 + ": 4"], [])
 

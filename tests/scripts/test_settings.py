@@ -25,7 +25,6 @@ UNTRUSTED = "its certificate is not trusted: see KAFKA_SSL_CAFILE"
 
 # A listener, and changes to the settings for it.
 LOGINS: dict[str, tuple[str, dict]] = {
-    "no security": ("OPEN", {}),
     "PLAIN over SASL_PLAINTEXT": ("LOGIN", {}),
     "SCRAM over SASL_PLAINTEXT": ("LOGIN", BOB),
     "TLS with a private authority": ("TLS", {}),
@@ -34,13 +33,7 @@ LOGINS: dict[str, tuple[str, dict]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "login",
-    [
-        pytest.param(login, marks=pytest.mark.full) if login.startswith("PLAIN") else login
-        for login in LOGINS
-    ],
-)
+@pytest.mark.parametrize("login", LOGINS)
 def test_numbers_go_from_a_and_b_to_c_by_settings_alone_with(login, secured, run):
     listener, changes = LOGINS[login]
     a, b, c = (run(name, **secured.access(listener, **changes)) for name in SCRIPTS)
