@@ -8,8 +8,6 @@ import pytest
 
 from tests.support.process import PROJECT
 
-pytestmark = pytest.mark.timeout(180)
-
 
 def benchmark(*arguments: str) -> subprocess.CompletedProcess:
     """The benchmark, run to its end."""

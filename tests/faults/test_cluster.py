@@ -11,7 +11,7 @@ from tests.support.cluster import Cluster
 from tests.support.process import eventually, hold
 from tests.support.trio import BACK, Trio
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.fixture(scope="module")

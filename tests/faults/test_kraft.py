@@ -12,8 +12,6 @@ from tests.support.kraft import BACK, JOIN, READ, WRITE
 from tests.support.process import Running, eventually, producer, script
 from tests.support.trio import Trio
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.fixture
 def trio(kraft, topic, add) -> Iterator[Trio]:

@@ -13,8 +13,6 @@ from tests.support.process import eventually, hold, producer, script
 from tests.support.servers import Broker
 from tests.support.session import goes_on
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.fixture
 def broker(own_broker) -> Broker:

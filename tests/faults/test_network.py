@@ -12,8 +12,6 @@ from tests.support.process import eventually, hold
 from tests.support.proxy import Proxy
 from tests.support.trio import Trio
 
-pytestmark = pytest.mark.timeout(180)
-
 INTERVALS = {"A": 1, "B": 2}
 
 # Seconds within which all go on once the network does.

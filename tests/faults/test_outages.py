@@ -14,8 +14,6 @@ from tests.support.process import Running, eventually, hold, producer, small_dis
 from tests.support.servers import Broker
 from tests.support.trio import BACK, Trio
 
-pytestmark = pytest.mark.timeout(150)
-
 # As on many clusters: a topic does not appear by itself, and has more than one partition.
 SETTINGS = {"auto.create.topics.enable": "false", "num.partitions": 2}
 

@@ -12,8 +12,6 @@ from tests.support.process import eventually, hold
 from tests.support.secured import BOB, SESSION
 from tests.support.session import goes_on
 
-pytestmark = pytest.mark.timeout(120)
-
 # Seconds until the session of a killed member expires and its partitions are reassigned.
 TAKEN_OVER = 12
 

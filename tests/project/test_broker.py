@@ -69,7 +69,6 @@ ENDS = {
 }
 
 
-@pytest.mark.timeout(150)
 def test_it_comes_up_again_at_once_after_any_end_with_all_that_was_stored(own_broker, topic, full):
     own_broker.start()
     # One server that is killed alone is a case of the tests of outages, too.
@@ -82,7 +81,6 @@ def test_it_comes_up_again_at_once_after_any_end_with_all_that_was_stored(own_br
         assert values(own_broker.servers, topic, 10 * count) == list(range(10 * count)), end
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.full
 def test_a_segment_cut_short_keeps_every_whole_batch_before_the_cut(own_broker, topic):
     own_broker.start()
@@ -96,7 +94,6 @@ def test_a_segment_cut_short_keeps_every_whole_batch_before_the_cut(own_broker, 
     assert values(own_broker.servers, topic, 15) == list(range(15))
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("lost", ["the cluster", pytest.param("topic", marks=pytest.mark.full)])
 def test_a_zookeeper_that_lacks_what_kafka_stored_is_named_with_what_to_delete(
     own_broker, topic, lost
@@ -185,7 +182,6 @@ def test_a_relative_data_directory_is_found_by_both_servers(own_broker):
     assert {"kafka", "zookeeper", "kafka.lock"} <= {one.name for one in own_broker.data.iterdir()}
 
 
-@pytest.mark.timeout(120)
 def test_a_kafka_without_zookeeper_is_formatted_once_and_survives_kill_9(own_kraft, topic):
     own_kraft.start()
     hosts, ports = listening(own_kraft.kafka)

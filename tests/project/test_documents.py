@@ -276,14 +276,12 @@ def read(reader: Reader, page: str, experiments: tuple[int, ...] = ()) -> None:
     reader.succeeds(reader.terminals[-1])
 
 
-@pytest.mark.timeout(300)
 def test_what_a_reader_copies_works_and_shows_what_is_shown(reader, cloneable, ours_to_stop):
     read(reader, "README.md")
     assert left(reader) <= {"outer.conf", ".gitconfig"}
     eventually(lambda: not servers(reader), 10, "no server left")
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("experiments", SHARES, ids=lambda share: f"{share[0]}-{share[-1]}")
 def test_what_a_reader_copies_from_the_lab_works(reader, cloneable, experiments, ours_to_stop):
     (start, _), *_ = (lines for _, language, lines in parts("README.md") if language == "sh")

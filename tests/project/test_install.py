@@ -130,7 +130,6 @@ def versions(venv) -> set[str]:
     return {metadata.stem for metadata in venv.glob("lib/*/site-packages/*.dist-info")}
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.full
 @pytest.mark.parametrize("killed", ["the installation and pip", "the installation alone"])
 def test_a_killed_pip_never_counts_as_an_installation(copy, install, wheels, killed):
@@ -149,7 +148,6 @@ def test_a_killed_pip_never_counts_as_an_installation(copy, install, wheels, kil
     assert {"kafka_python-3.0.12", "zstandard-0.25.0"} <= versions(copy / ".venv")
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.full
 def test_an_environment_of_another_python_or_without_one_is_made_anew(venv, install, wheels):
     whole = versions(venv)
@@ -165,7 +163,6 @@ def test_an_environment_of_another_python_or_without_one_is_made_anew(venv, inst
         assert versions(venv) == whole
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.full
 def test_a_changed_pin_is_installed_and_nothing_else(copy, venv, install, wheels):
     def installed() -> dict[str, int]:
@@ -180,7 +177,6 @@ def test_a_changed_pin_is_installed_and_nothing_else(copy, venv, install, wheels
     assert {name for name, _ in whole.items() ^ installed().items()} == {"lz4-4.4.5", "lz4-4.4.4"}
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.full
 def test_what_is_installed_stays_usable_beside_more_and_where_the_project_is_moved(
     copy, venv, install, wheels
@@ -229,7 +225,6 @@ def test_without_network_a_first_installation_says_what_could_not_be_had(copy, i
     assert not failed.find("Traceback")
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.full
 def test_settings_of_pip_and_python_for_other_programs_do_no_harm(copy, wheels, add, tmp_path):
     (copy / ".venv").unlink()

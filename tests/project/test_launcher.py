@@ -23,8 +23,6 @@ from tests.support.tmux import (
     Terminal,
 )
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def started() -> Iterator[tuple[Sandbox, Terminal]]:

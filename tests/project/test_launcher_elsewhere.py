@@ -15,9 +15,6 @@ from tests.project.conftest import copy_of_project
 from tests.support.process import PROJECT, eventually, small_disk
 from tests.support.tmux import LAUNCHER, PERSON, REDRAW, STARTUP, TRIO, Sandbox, Terminal, refused
 
-pytestmark = pytest.mark.timeout(120)
-
-
 # A person's own tmux
 
 

@@ -15,8 +15,6 @@ import pytest
 from tests.support.process import eventually
 from tests.support.tmux import LAUNCHER, REDRAW, STARTUP, Sandbox, Terminal, refused
 
-pytestmark = pytest.mark.timeout(120)
-
 
 def started(sandbox: Sandbox) -> Sandbox:
     """The sandbox, once numbers arrive in tile C."""

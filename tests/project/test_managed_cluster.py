@@ -35,8 +35,6 @@ from tests.support.kraft import (
 from tests.support.process import PROJECT, eventually, script
 from tests.support.tmux import TRIO, Sandbox
 
-pytestmark = pytest.mark.timeout(180)
-
 
 def section(title: str) -> str:
     """The text below a headline of docs/clusters.md, up to the next headline of any depth."""

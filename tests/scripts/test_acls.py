@@ -8,9 +8,6 @@ import pytest
 
 from tests.support.kraft import BACK, CREATE, ELSEWHERE, JOIN, READ, SIZE, WRITE
 
-pytestmark = pytest.mark.timeout(180)
-
-
 # What a user lacks: the script, its ACLs, whether the topic exists, and what is said.
 DENIED = {
     "any ACL": ("producer_a.py", [], True, r'Write .* on "{topic}"'),

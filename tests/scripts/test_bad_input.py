@@ -126,7 +126,6 @@ KEYS = st.none() | st.binary(max_size=20) | st.text(max_size=20).map(str.encode)
 VALUES = NUMBERS | NUMBERLIKE | st.none() | st.binary(max_size=80) | st.text().map(str.encode)
 
 
-@pytest.mark.timeout(180)
 def test_any_mixture_of_records_is_printed_or_named_one_by_one_and_nothing_is_lost(stream, full):
     @settings(
         max_examples=1000 if full else 60,

@@ -7,13 +7,9 @@ import signal
 import subprocess
 import sys
 
-import pytest
-
 from tests.support.process import Running, eventually, free_ports, hold, settings_for
 from tests.support.secured import SECRETS
 from tests.support.session import goes_on
-
-pytestmark = pytest.mark.timeout(120)
 
 
 class Program(Running):

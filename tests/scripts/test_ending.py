@@ -21,8 +21,6 @@ from tests.support.process import InTerminal, Running, eventually, free_ports, h
 from tests.support.proxy import Proxy
 from tests.support.trio import SCRIPTS
 
-pytestmark = pytest.mark.timeout(120)
-
 # Seconds within which a script ends, on a busy machine too.
 END = 2
 

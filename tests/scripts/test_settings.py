@@ -14,8 +14,6 @@ from tests.support.secured import BOB, SECRETS, SESSION
 from tests.support.session import goes_on
 from tests.support.trio import SCRIPTS
 
-pytestmark = pytest.mark.timeout(150)  # with the start of the broker
-
 # Three seconds on a machine that has nothing else to do.
 SOON = 4
 

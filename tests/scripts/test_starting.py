@@ -48,7 +48,6 @@ def test_a_port_that_echoes_is_no_kafka(run, proxy, protocol, reason):
     one.said(rf"^Waiting for Kafka at {proxy.address} \({reason}")
 
 
-@pytest.mark.timeout(180)  # with the start of three brokers
 @pytest.mark.parametrize("name", FIRST)
 def test_the_port_of_a_controller_is_named_and_the_script_ends(kraft, topic, add, name):
     said = add(script(name, kraft.at("CONTROLLER"), topic)).refused(4)

@@ -7,7 +7,7 @@ import pytest
 from tests.support.cluster import SETTINGS, Cluster
 from tests.workarounds.conftest import PRODUCE
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(180)]  # with the start of two brokers
+pytestmark = pytest.mark.full
 
 
 def test_a_broker_that_waits_for_its_replica_is_not_taken_for_a_silent_one(

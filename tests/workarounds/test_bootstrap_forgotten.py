@@ -11,7 +11,7 @@ from tests.support.servers import Broker, KraftBroker
 from tests.support.trio import Trio
 from tests.workarounds.conftest import PRODUCE
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.full
 
 
 def test_a_producer_finds_brokers_that_come_back_at_another_address(own_broker, topic, pair):

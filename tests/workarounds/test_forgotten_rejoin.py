@@ -7,7 +7,7 @@ import pytest
 from tests.support.process import eventually
 from tests.workarounds.conftest import CONSUME
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.full
 
 
 def test_a_consumer_joins_again_though_its_reason_has_gone(pair, own_broker, topic):

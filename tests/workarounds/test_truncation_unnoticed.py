@@ -5,7 +5,7 @@ import pytest
 from tests.support.client import write
 from tests.workarounds.conftest import CONSUME
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.full
 
 
 def test_a_restarted_consumer_reads_on_where_kafka_has_lost_the_end_of_a_log(
