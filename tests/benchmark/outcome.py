@@ -72,7 +72,7 @@ class Column(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What a figure of all runs is to be at least, or at most; ratios of pairs, or a fact."""
+    """What a figure of all runs is to be at least, or at most; perhaps ratios of pairs."""
 
     sign: str
     limit: float
@@ -82,8 +82,6 @@ class Target(NamedTuple):
     def outcome(self, runs: Runs) -> tuple[str, str, str]:
         """The target, the figure measured, and whether it is met."""
         value = self.value(runs)
-        if not self.sign:
-            return self.what, "yes", "yes"
         ranked = sorted(value) if isinstance(value, list) else [value]
         # The second smallest and the second largest of nine ratios bound the true median with a
         # probability of 96 % (binomial distribution). On both sides of the limit, they decide
@@ -109,11 +107,6 @@ def at_least(limit: float, what: str, value: Callable) -> Target:
 def at_most(limit: float, what: str, value: Callable) -> Target:
     """A target that is met up to the limit."""
     return Target("≤", limit, what, value)
-
-
-def fact(what: str) -> Target:
-    """A target that each run checks: the row fails otherwise."""
-    return Target("", 0, what, lambda runs: 0)
 
 
 def total(figure: Figure, *names: str) -> Callable[[Runs], float]:
