@@ -21,13 +21,6 @@ def broker(own_broker) -> Broker:
     return own_broker.start()
 
 
-def recreate(broker: Broker, topic: str, numbers: range) -> None:
-    """Delete a topic, create it again, and write these numbers."""
-    broker.delete(topic)
-    broker.create(topic)
-    write(broker.servers, topic, *numbers)
-
-
 @pytest.mark.parametrize("end", ["paused", "running", "stopped", "killed"])
 def test_a_topic_created_again_and_longer_than_before_is_read_whole(broker, topic, session, end):
     session.servers = broker.servers
@@ -43,7 +36,9 @@ def test_a_topic_created_again_and_longer_than_before_is_read_whole(broker, topi
         assert one.stop() == 0
     elif end == "killed":
         one.kill()
-    recreate(broker, topic, range(20))
+    broker.delete(topic)
+    broker.create(topic)
+    write(broker.servers, topic, *range(20))
     if end == "paused":
         hold(7)  # longer than its session
         one.send(signal.SIGCONT)

@@ -72,7 +72,7 @@ def test_a_consumer_whose_group_was_deleted_resumes_where_it_was(session):
     eventually(lambda: session.committed() == 1, 10, "a commit of", consumer)
     consumer.send(signal.SIGSTOP)
     eventually(lambda: session.members() == 0, 20, "no member in the group of", consumer)
-    session.delete_group()
+    session.admin.delete_consumer_groups([session.topic])[session.topic].result(10)
     consumer.send(signal.SIGCONT)
     eventually(lambda: session.members() == 1, 10, "a member again:", consumer)
     write(session.servers, session.topic, 102)

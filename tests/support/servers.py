@@ -163,7 +163,7 @@ class Broker(Servers):
         self.proxied = list(zip(others[::2], others[1::2], strict=True))
         self.servers = f"localhost:{self.port}"
         self.env = {"BROKER_PORT": str(self.port), "ZOOKEEPER_PORT": str(self.zookeeper_port)}
-        self.env["BROKER_DATA"] = str(data)
+        self.env |= {"BROKER_DATA": str(data), "CONTROLLER_PORT": str(self.zookeeper_port)}
 
     @property
     def kafka(self) -> Running:
@@ -213,18 +213,9 @@ class Broker(Servers):
 
 
 class KraftBroker(Broker):
-    """Kafka 4, started by the project's own command."""
+    """Kafka 4, started by the project's own command; its controller has ZooKeeper's port."""
 
     needs_zookeeper = False
-
-    def __init__(
-        self,
-        data: Path,
-        settings: Mapping[str, object] | None = None,
-        ports: Sequence[int] = (),
-    ) -> None:
-        super().__init__(data, settings, ports=ports)
-        self.env["CONTROLLER_PORT"] = str(self.zookeeper_port)
 
 
 def addresses(names: Iterable[str], ports: Iterable[int]) -> str:

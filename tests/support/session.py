@@ -57,10 +57,6 @@ class Session:
         answer = self.admin.list_consumer_group_offsets([asked], request_timeout=10)
         return answer[self.topic].result().topic_partitions[0].offset
 
-    def delete_group(self) -> None:
-        """Make Kafka forget the group and its commits."""
-        self.admin.delete_consumer_groups([self.topic])[self.topic].result(10)
-
     def settle(self, *consumers: Running, twice_allowed: int = 0) -> None:
         """Stop the producers and account for every number."""
         producers = [one for one in self.all if one not in consumers]

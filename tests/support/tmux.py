@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -19,6 +18,7 @@ from uuid import uuid4
 
 import psutil
 
+from broker import ports
 from tests.support.process import PROJECT, environment, eventually, free_ports
 from tests.support.reaper import marked, runs
 
@@ -143,7 +143,7 @@ class Sandbox:
     def wait_for_nothing(self, seconds: float = REDRAW) -> None:
         """Return when nothing that was started in this sandbox runs any more."""
         eventually(lambda: not self.processes(), seconds, "no process left")
-        assert not any(is_open(port) for port in (self.broker_port, self.zookeeper_port))
+        assert not any(ports.taken(port) for port in (self.broker_port, self.zookeeper_port))
 
     def clients(self, server: tuple[object, ...] = TILES) -> int:
         """How many terminals show the tiles, or another tmux server."""
@@ -220,9 +220,3 @@ def refused(done: subprocess.CompletedProcess) -> str:
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1, done.stderr
     return done.stderr
-
-
-def is_open(port: int) -> bool:
-    """Whether something listens on a port."""
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0

@@ -35,7 +35,7 @@ def test_all_go_on_where_a_broker_at_another_address_names_none_at_first(own_kra
     (port,) = free_ports(1)
     # Five seconds after each heartbeat the broker is fenced: for seven it names none.
     fenced = {"broker.session.timeout.ms": 5_000, "broker.heartbeat.interval.ms": 12_000}
-    moved = KraftBroker(own_kraft.data, fenced, [port, own_kraft.zookeeper_port])
+    moved = KraftBroker(own_kraft.data, fenced, ports=[port, own_kraft.zookeeper_port])
     with (
         moved,
         closing(Proxy(own_kraft.port)) as proxy,
