@@ -64,7 +64,7 @@ def write(
         assert producer.flush(20) == 0
 
 
-def records(servers: str, topic: str, at_least: int = 0, seconds: float = 30) -> list[Message]:
+def records(servers: str, topic: str, at_least: int = 0) -> list[Message]:
     """All records of a topic, partition by partition in order, once there are at least so many."""
     settings = {"bootstrap.servers": servers, "group.id": "tests", "enable.auto.commit": False}
     settings |= {"log_level": 0, "allow.auto.create.topics": False}
@@ -86,9 +86,9 @@ def records(servers: str, topic: str, at_least: int = 0, seconds: float = 30) ->
         return all(partition.offset >= ends[partition.partition] for partition in positions)
 
     try:
-        eventually(enough, seconds, at_least, "records in", topic)
+        eventually(enough, 30, at_least, "records in", topic)
         consumer.assign([TopicPartition(topic, number, 0) for number in ends])
-        eventually(complete, seconds, "all records of", topic)
+        eventually(complete, 30, "all records of", topic)
     finally:
         consumer.close()
     places = [(place_of(one), one) for one in found]
