@@ -62,7 +62,6 @@ def test_a_password_that_was_rotated_under_a_running_script_is_read_again(
     hold(2 * SESSION)  # each of their connections has to log in again meanwhile
     for one in (a, c):
         goes_on(one, 10)
-    assert a.stop(seconds=6) == 0
     account([a], [c], secured.servers, topic, twice_allowed=2)
     assert c.stop(seconds=6) == 0
 

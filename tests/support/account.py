@@ -32,11 +32,12 @@ def account(
     topic: str,
     twice_allowed: int = 0,
 ) -> None:
-    """Assert that no number is lost, doubled or out of order; stop the producers before.
+    """Stop the producers, and assert that no number is lost, doubled or out of order.
 
     Give all producers and consumers that the topic ever had. The consumers get ten seconds to
     print the last numbers; `twice_allowed` numbers may be printed a second time.
     """
+    assert [one.stop(seconds=5) for one in producers] == [0] * len(producers), producers
     Account(producers, consumers, stored(servers, topic)).settle(twice_allowed)
 
 

@@ -60,7 +60,6 @@ class Session:
     def settle(self, *consumers: Running, twice_allowed: int = 0) -> None:
         """Stop the producers and account for every number."""
         producers = [one for one in self.all if one not in consumers]
-        assert [one.stop(seconds=5) for one in producers] == [0] * len(producers), producers
         account(producers, list(consumers), self.servers, self.topic, twice_allowed)
         assert not any(one.find("Traceback") for one in self.all)
 
