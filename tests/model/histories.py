@@ -12,10 +12,9 @@ LENGTH = 60  # steps of a history
 
 
 class Found(NamedTuple):
-    """How many histories and steps were played, and the shortest one with a fault, if any."""
+    """How many histories were played, and the shortest one with a fault, if any."""
 
     histories: int
-    steps: int
     fault: str
     history: Sequence[Step]
 
@@ -32,8 +31,8 @@ def search(make_reader: Callable, seed: int, steps: int) -> Found:
         histories, played = histories + 1, played + len(history)
         if fault_of(make_reader, history):
             history = shortest(make_reader, history)
-            return Found(histories, played, fault_of(make_reader, history), history)
-    return Found(histories, played, "", ())
+            return Found(histories, fault_of(make_reader, history), history)
+    return Found(histories, "", ())
 
 
 def draw(rng: random.Random) -> list[Step]:
