@@ -20,11 +20,11 @@ import producer_utils
 from client import in_flight
 from client.stopping import StopFlag, stop
 
-# What can happen while the producer waits or sends, and how often.
-STEPS = {"acknowledge": 12, "nothing": 8, "pass_time": 4, "topic_missing": 2, "reject": 1}
-STEPS |= {"lose_output": 1, "interrupt": 1}
-LENGTH = 40
-INTERVAL = 1
+# What can happen while the producer waits or sends, and how often; the last four end it.
+STEPS = {"acknowledge": 72, "nothing": 48, "pass_time": 24, "topic_missing": 12}
+STEPS |= {"reject": 1, "lose_output": 1, "lose_kafka": 1, "interrupt": 1}
+LENGTH = 60
+INTERVAL = 0.5
 MISSING = (KafkaTimeoutError, ValueError, InvalidReplicationFactorError)
 
 
@@ -59,16 +59,18 @@ class World:
 
     def __init__(self, history: list[str]) -> None:
         self.steps = history[::-1]
-        self.now, self.stopped_at = 0.0, 0.0
+        self.now = self.stopped_at = self.slept = 0.0
         self.sent: list[Future] = []
-        self.missing = self.output_lost = False
+        self.missing = self.output_lost = self.kafka_lost = False
         self.printed: list[int] = []
         self.said: list[str] = []
 
     def sleep(self, seconds: float) -> None:
         """Let some time pass, in which the next step happens."""
         self.now += seconds
-        step = self.steps.pop() if self.steps else "acknowledge" if self.pending else "interrupt"
+        assert not self.stopped_at or self.now < self.stopped_at + self.slept + 60, "does not end"
+        waiting = self.pending and not self.kafka_lost
+        step = self.steps.pop() if self.steps else "acknowledge" if waiting else "interrupt"
         if step != "nothing":
             getattr(self, step)()
 
@@ -79,8 +81,9 @@ class World:
 
     def acknowledge(self) -> None:
         """The oldest number is stored."""
-        for one in self.pending[:1]:
-            one.value = SimpleNamespace(partition=0, offset=one.number)
+        if self.pending and not self.kafka_lost:
+            oldest = self.pending[0]
+            oldest.value = SimpleNamespace(partition=0, offset=oldest.number)
 
     def reject(self) -> None:
         """The oldest number, and all that were sent after it, will never be."""
@@ -88,8 +91,10 @@ class World:
             one.exception = MessageSizeTooLargeError()
 
     def pass_time(self) -> None:
-        """The machine sleeps."""
+        """The machine sleeps, which is no time that the producer takes to end."""
         self.now += 7
+        if self.stopped_at:
+            self.slept += 7
 
     def topic_missing(self) -> None:
         """The topic is deleted, or it is back."""
@@ -98,6 +103,10 @@ class World:
     def lose_output(self) -> None:
         """Whoever read the output goes away."""
         self.output_lost = True
+
+    def lose_kafka(self) -> None:
+        """Kafka will answer no more."""
+        self.kafka_lost = True
 
     def interrupt(self) -> None:
         """Ctrl-C."""
@@ -136,10 +145,19 @@ class World:
         counts = totals and totals.groups()
         if not self.output_lost and counts != (str(len(numbers)), str(len(self.printed))):
             yield f"{len(numbers)} sent, {len(self.printed)} printed, but said {counts}"
+        lost = numbers[len(self.printed) :]
+        names = lost and f"{len(lost)} unacknowledged (may be stored): {lost[0]} to {lost[-1]}."
+        if names and not self.output_lost and names not in self.said:
+            yield f"unacknowledged: {lost}, but said {self.said}"
         if rejected and not self.output_lost and f"number {rejected[0]}:" not in str(status):
             yield f"rejected {rejected[0]}, but status {status}"
-        if self.stopped_at and self.now > self.stopped_at + in_flight.LAST_WAIT + 8:
+        if not self.stopped_at:
+            return
+        took = self.now - self.stopped_at
+        if took > in_flight.LAST_WAIT + 1 + self.slept:
             yield "ended late"
+        if status == 1 and not self.output_lost and took < in_flight.LAST_WAIT:
+            yield "gave up early"
 
 
 def faults(history: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -155,7 +173,8 @@ def faults(history: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
         patch.setattr(producer_utils, "connect_kafka_producer", lambda: producer)
         patch.setattr(kafka_utils, "stop_on_signals", nullcontext)
         silent = SimpleNamespace(update=lambda *_: None, topic_id=lambda: None)
-        for name in ("close", "monitor_of", "StallNotice", "notify_interrupted"):
+        patch.setattr(in_flight, "close", lambda _: world.acknowledge())
+        for name in ("monitor_of", "StallNotice", "notify_interrupted"):
             patch.setattr(in_flight, name, lambda *_: silent)
         patch.setattr(in_flight, "print_lines", world.print_lines)
         patch.setattr(in_flight, "notify", world.said.append)
