@@ -136,10 +136,9 @@ class InFlight:
         notify_interrupted()
         try:
             deadline = time.monotonic() + (0 if error else LAST_WAIT)
-            while self.pending and time.monotonic() < deadline:
-                self.print_acknowledged(POLL_INTERVAL)
-        except BrokenPipeError as gone:
-            error = gone
+            with suppress(BrokenPipeError):
+                while self.pending and time.monotonic() < deadline:
+                    self.print_acknowledged(POLL_INTERVAL)
         finally:
             close(self.producer)
             if self.pending:  # some may be acknowledged since
