@@ -24,10 +24,14 @@ class Partition:
         """Count what is before a place as processed."""
         self.place, self.uncommitted = place, True
 
-    def valid(self, committed: Place | None) -> Place | None:
-        """What the group has committed, unless Kafka has lost that."""
-        lost = committed and self.lost and not committed.is_after(self.lost)
-        return None if lost else committed
+    def is_valid(self, committed: Place) -> bool:
+        """Whether Kafka still has the place that the group has committed."""
+        return self.lost is None or committed.is_after(self.lost)
+
+    def may_resume_after(self) -> int:
+        """The time of the last record that was read before the leader cut its log; else -1."""
+        own, lost = self.place, self.lost
+        return lost.time if own and lost and self.rewound and own.epoch == lost.epoch else -1
 
     def resume(self, place: Place, own: Place | None, committed: Place | None) -> None:
         """Read on at a place, which is our own, the committed one, or the earliest.

@@ -7,6 +7,7 @@ rebalance.
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors
 from kafka.errors import KafkaError
@@ -136,53 +137,75 @@ class Reader(ConsumerRebalanceListener):
         """
         self.places_known = True  # unless a rebalance says otherwise meanwhile
         try:
-            assigned = self.consumer.assignment()
-            for one in sorted(self.partitions.keys() - assigned):
+            assigned = sorted(self.consumer.assignment())
+            for one in sorted(self.partitions.keys() - set(assigned)):
                 self.forget(one)
-            for one in sorted(assigned):
-                self.find_place(one, self.partitions.setdefault(one, Partition()))
+            for one in assigned:
+                self.partitions.setdefault(one, Partition())
+            self.find_place_of_each(assigned)
             announce(self.partitions)
         except (KafkaError, *UNASSIGNED) as error:
             self.places_known = False
             if not isinstance(error, UNASSIGNED) and not is_transient(error):
                 raise
 
-    def find_place(self, one: TopicPartition, known: Partition) -> None:
-        """Find out where to read on in a partition, and seek that."""
-        own, committed = self.own_place(one, known), self.committed(one)
-        if committed is None and self.grouped and self.topic_id is None and not known.uncommitted:
-            own = None  # it may be in a topic that was deleted
-        committed = known.valid(committed)
+    def find_place_of_each(self, assigned: list[TopicPartition]) -> None:
+        """Find out where to read on in partitions, and seek that.
+
+        Kafka is asked once for all: one by one, many that are far away would take too long.
+        """
+        owned, committed = self.own_places(assigned), self.committed(assigned)
+        for one, known in self.partitions.items():
+            anew = one not in committed and self.grouped and self.topic_id is None
+            if anew and not known.uncommitted:  # it may be in a topic that was deleted
+                owned.pop(one, None)
+            if one in committed and not known.is_valid(committed[one]):
+                del committed[one]
+        new = [one for one in assigned if one not in owned and one not in committed]
+        earliest = self.consumer.beginning_offsets(new, timeout_ms=1_000) if new else {}
+        for one in assigned:
+            self.resume(one, owned.get(one), committed.get(one), earliest.get(one, 0))
+
+    def resume(
+        self, one: TopicPartition, own: Place | None, committed: Place | None, earliest: int
+    ) -> None:
+        """Read on at the later of two places of a partition, or else at its earliest offset."""
+        known = self.partitions[one]
         place = committed if committed and (own is None or committed.is_after(own)) else own
-        if place is None:
-            place = Place(self.consumer.beginning_offsets([one], timeout_ms=1_000)[one])
+        place = place or Place(earliest)
         self.seek(one, place)
         known.resume(place, own, committed)
         if known.rewound:
             why, known.rewound = known.rewound, ""
             notify(f"Partition {one.partition}: {why}, resuming at offset {place.offset}.")
 
-    def own_place(self, one: TopicPartition, known: Partition) -> Place | None:
-        """Our place in a partition, which may be where its log was cut.
+    def own_places(self, assigned: list[TopicPartition]) -> dict[TopicPartition, Place]:
+        """Our places, where there are any; they may be where the log was cut.
 
         A leader that has kept its epoch cannot tell what it stored after the truncation from what
         was there: such records may precede the offset that it names as the point of divergence.
         Then reading resumes at the first record that is later than the last one that was read.
         """
-        own, lost = known.place, known.lost
-        if own and lost and known.rewound and own.epoch == lost.epoch and lost.time > 0:
-            later = {one: lost.time + 1}
-            found = self.consumer.offsets_for_times(later, timeout_ms=1_000)[one]
-            if found and found.offset < own.offset:
-                return own._replace(offset=found.offset)
-        return own
+        places = {one: known.place for one in assigned if (known := self.partitions[one]).place}
+        times = {one: self.partitions[one].may_resume_after() for one in places}
+        later = {one: time + 1 for one, time in times.items() if time > 0}
+        found = self.consumer.offsets_for_times(later, timeout_ms=1_000) if later else {}
+        for one, at in found.items():
+            if at and at.offset < places[one].offset:
+                places[one] = places[one]._replace(offset=at.offset)
+        return places
 
-    def committed(self, one: TopicPartition) -> Place | None:
-        """The place that the group has committed in this topic, if any."""
+    def committed(self, assigned: list[TopicPartition]) -> dict[TopicPartition, Place]:
+        """The places that the group has committed in this topic."""
         if not self.grouped:
-            return None
-        found = self.consumer.committed(one, metadata=True, timeout_ms=1_000)
-        return committed_place(found, self.topic_id) if found else None
+            return {}
+        try:
+            found = self.consumer.committed(assigned, metadata=True, timeout_ms=1_000)
+        except TypeError:  # kafka-python takes one partition only
+            ask = partial(self.consumer.committed, metadata=True, timeout_ms=1_000)
+            found = {one: ask(one) for one in assigned}
+        places = {one: committed_place(at, self.topic_id) for one, at in found.items() if at}
+        return {one: place for one, place in places.items() if place}
 
     def seek(self, one: TopicPartition, place: Place) -> None:
         """Read on at a place; with its epoch, if kafka-python takes that."""

@@ -142,12 +142,16 @@ class Consumer:
             raise errors.IllegalStateError("Requires group_id")
 
     def committed(
-        self, partition: TopicPartition, metadata: bool, timeout_ms: float | None = None
-    ) -> OffsetAndMetadata | None:
-        """What the group has committed."""
+        self,
+        partitions: list[TopicPartition],
+        metadata: bool,
+        timeout_ms: float | None = None,
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
+        """What the group has committed, asked for all partitions at once."""
         self.needs_group()
         self.network("committed")
-        return self.broker.committed.get(partition.partition)
+        stored = self.broker.committed
+        return {one: stored[one.partition] for one in partitions if one.partition in stored}
 
     def commit(
         self, offsets: dict[TopicPartition, OffsetAndMetadata], timeout_ms: float | None = None

@@ -120,8 +120,9 @@ class TrustsKeptPositions(Reader):
 class PrefersOwnPlace(Reader):
     """Does not look what others have committed meanwhile."""
 
-    def committed(self, partition):
-        return None if self.partitions[partition].place else super().committed(partition)
+    def committed(self, assigned):
+        new = [one for one in assigned if not self.partitions[one].place]
+        return super().committed(new)
 
 
 class ForgetsLeaderEpoch(Reader):
@@ -134,9 +135,9 @@ class ForgetsLeaderEpoch(Reader):
 class ReturnsWhatWasFetchedBefore(Reader):
     """Returns what was fetched before seek(), even if it was of a deleted topic."""
 
-    def find_place(self, partition, known):
-        super().find_place(partition, known)
-        known.sought = False
+    def resume(self, partition, *places):
+        super().resume(partition, *places)
+        self.partitions[partition].sought = False
 
 
 class TrustsLateErrors(Reader):
