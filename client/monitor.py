@@ -77,6 +77,7 @@ class ConnectionMonitor:
         self.changed_at = 0.0  # when a connection was lost or came back
         self.last_error = ""  # what a broker answered last
         self.repeated: dict[str, tuple[float, float]] = {}  # each error: since when, and when last
+        self.throttled_until = 0.0  # by a quota, as a broker said
         self.fenced = False  # another consumer has taken our place in the group
         self.outcome: queue.SimpleQueue | None = None  # while connecting
 
@@ -116,6 +117,11 @@ class ConnectionMonitor:
         names = ", ".join(str(one) for one in numbers if among is None or one in among)
         return f"no leader of partition {names}: its brokers are missing" if names else ""
 
+    def throttled(self) -> str:
+        """Why a broker has told us to send nothing for some time; empty if it has not."""
+        over = time.monotonic() < self.throttled_until
+        return describe(errors.ThrottlingQuotaExceededError())[0] if over else ""
+
     def read(self, record: logging.LogRecord) -> None:
         """Take note of a line of kafka-python's log if it is of this connection."""
         if self.takes_all or threading.current_thread() in self.threads:
@@ -123,7 +129,7 @@ class ConnectionMonitor:
                 self.note(record)
 
     def note(self, record: logging.LogRecord) -> None:
-        """Take note of a connection that is begun, made or lost, or of a broker's error."""
+        """Take note of a connection that is begun, made, slowed or lost, or of a broker's error."""
         match record.msg, record.args:
             case "Attempting bootstrap to %s at %s:%s (rack %s)", (_, host, port, _):
                 self.asked = host_port(host, port)
@@ -143,6 +149,9 @@ class ConnectionMonitor:
                 later.start()
             case "%s: Connection lost: %s", (connection, error) if str(error):  # else we closed it
                 self.failed(self.address(connection), error)
+            case "%s: %s throttled by broker (%d ms)", (_, _, int(milliseconds)):
+                until = time.monotonic() + milliseconds / 1000
+                self.throttled_until = max(until, self.throttled_until)
             case message, (*_, "RequestTimedOutError", _) if "produce response" in message:
                 self.failed_request(errors.ReplicaNotAvailableError)
             case message, tuple(arguments):

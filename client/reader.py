@@ -273,8 +273,10 @@ class Reader(ConsumerRebalanceListener):
             return ("for the commit of what was printed",)
         if not self.places_known:
             return ("for the offset to start from",)
-        leaderless = self.monitor.leaderless({one.partition for one in self.partitions})
-        return ("for more numbers", leaderless) if leaderless else ()
+        hindered = self.monitor.leaderless({one.partition for one in self.partitions})
+        if not hindered and not self.flowing:
+            hindered = self.monitor.throttled()
+        return ("for more numbers", hindered) if hindered else ()
 
     def close(self) -> None:
         """Commit what was processed, and leave the group, if that can be done within a second."""

@@ -41,7 +41,7 @@ class StallNotice:
             return
         if not reason and (monitor.outcome or (monitor.lost and not monitor.connected)):
             return  # that there is no connection was reported
-        reason = reason or likely or monitor.leaderless() or "no answer"
+        reason = reason or monitor.throttled() or likely or monitor.leaderless() or "no answer"
         if reason not in self.reported:
             self.reported.add(reason)
             notify(f"Waiting {awaited}: {reason}.")

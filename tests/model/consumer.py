@@ -84,6 +84,10 @@ class Consumer:
         """Which partitions have no leader: none in the model."""
         return ""
 
+    def throttled(self) -> str:
+        """Whether a quota holds the consumer back: there is none in the model."""
+        return ""
+
     # The group.
 
     def subscribe(self, _topics: list[str], listener: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions
@@ -9,6 +11,18 @@ from confluent_kafka.admin import NewPartitions
 from tests.support.account import totals
 from tests.support.client import write
 from tests.support.process import eventually, hold, producer
+
+
+@pytest.fixture
+def quota(broker, topic, add, ours_to_stop) -> Callable[..., None]:
+    """Changes the quota of a client by Kafka's own tool: no client library can."""
+
+    def change(client: str, *change: str) -> None:
+        words = ("--bootstrap-server", broker.servers, "--alter", "--entity-type", "clients")
+        tool = broker.java("kafka.admin.ConfigCommand", *words, "--entity-name", client, *change)
+        assert add(tool).ended(30) == 0, tool
+
+    return change
 
 
 def test_partitions_that_are_added_are_read_within_seconds(run, broker, topic):
@@ -53,16 +67,9 @@ def test_a_number_with_a_time_that_kafka_refuses_names_the_clock(run, broker, to
 
 
 @pytest.mark.full
-def test_a_quota_makes_a_producer_slower_and_costs_nothing(run, broker, topic, add, ours_to_stop):
+def test_a_quota_makes_a_producer_slower_and_costs_nothing(run, broker, topic, add, quota):
     client = f"slow-{topic}"
-
-    def quota(*change: str) -> None:
-        """Change the client's quota by Kafka's own tool: no client library can."""
-        words = ("--bootstrap-server", broker.servers, "--alter", "--entity-type", "clients")
-        tool = add(broker.java("kafka.admin.ConfigCommand", *words, *change))
-        assert tool.ended(30) == 0, tool
-
-    quota("--entity-name", client, "--add-config", "producer_byte_rate=100")
+    quota(client, "--add-config", "producer_byte_rate=100")
     one = add(producer(broker.servers, topic, 0.05, KAFKA_CLIENT_ID=client))
     two = run("consumer_c.py")
     two.said("A: 4", 30)
@@ -75,9 +82,18 @@ def test_a_quota_makes_a_producer_slower_and_costs_nothing(run, broker, topic, a
 
     eventually(held_back, 10, "numbers held back by the quota")
     slow = len(two.out)
-    quota("--entity-name", client, "--delete-config", "producer_byte_rate")
+    quota(client, "--delete-config", "producer_byte_rate")
     eventually(lambda: len(two.out) > slow + 50, 60, "more numbers of", two, one)
     assert one.stop(seconds=15) == 0
     assert not one.find("lost") and not two.find("lost")
     numbers = [int(line.split()[1]) for line in one.out]
     assert numbers == list(range(0, 2 * len(numbers), 2))
+
+
+def test_who_is_over_the_quota_says_so(run, broker, topic, quota):
+    client = f"slow-{topic}"
+    quota(client, "--add-config", "producer_byte_rate=5,consumer_byte_rate=5")
+    scripts = [run(name, KAFKA_CLIENT_ID=client) for name in ("producer_a.py", "consumer_c.py")]
+    for one in scripts:
+        one.said("^Waiting for .*: over the quota that Kafka gives this user.", 30)
+        assert not one.find("Waiting for .*: no answer|perhaps"), one
