@@ -17,7 +17,14 @@ try:
 
         from client.connecting import connect
         from client.in_flight import TOPIC_MISSING, InFlight
-        from client.messages import describe, notify, notify_interrupted, print_lines, printable
+        from client.messages import (
+            describe,
+            is_closed,
+            notify,
+            notify_interrupted,
+            print_lines,
+            printable,
+        )
         from client.reader import ConsumerRecord, Reader
         from client.settings import TOPIC
         from client.stopping import stop, stop_on_signals
@@ -111,7 +118,7 @@ def script(doing: str) -> Iterator[None]:
     ends the process. `doing` says what an error of Kafka stops, as in "Reading". Raises
     SystemExit: with status 1 after an error of Kafka or of the output.
     """
-    if sys.stdout is None:
+    if is_closed(sys.stdout):
         sys.exit("Standard output is closed, so numbers cannot be printed: open it.")
     with stop.in_use(), stop_on_signals():
         try:
@@ -121,6 +128,7 @@ def script(doing: str) -> Iterator[None]:
         except BrokenPipeError:  # whoever read the output has left
             return
         except OSError as error:
-            raise SystemExit(f"Cannot write to standard output: {error.strerror}.") from None
+            why = error.strerror or error
+            raise SystemExit(f"Cannot write to standard output: {why}.") from None
         except KeyboardInterrupt:  # while connecting
             notify_interrupted()

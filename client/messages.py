@@ -1,5 +1,6 @@
 """What the scripts print and say, and the sentence for each error of kafka-python."""
 
+import errno
 import io
 import os
 import sys
@@ -122,9 +123,14 @@ def is_transient(error: Exception) -> bool:
     return getattr(error, "retriable", False) or isinstance(error, TRANSIENT)
 
 
+def is_closed(output: object) -> bool:
+    """Whether nothing can be written to an output of Python any more."""
+    return output is None or getattr(output, "closed", False)
+
+
 def notify(text: str) -> None:
     """Write one line to standard error, if that is still there."""
-    if sys.stderr is not None:  # closed by `2>&-`: print() would take standard output instead
+    if not is_closed(sys.stderr):  # as by `2>&-`: print() would take standard output instead
         with suppress(OSError):
             print(f"{text}\n", end="", file=sys.stderr, flush=True)
 
@@ -142,6 +148,8 @@ def print_lines(lines: list[str]) -> None:
         return
     text, raw = "\n".join(lines) + "\n", getattr(sys.stdout, "buffer", None)
     try:
+        if is_closed(sys.stdout):  # print() would raise ValueError
+            raise OSError(errno.EBADF, "it is closed")
         if isinstance(raw, io.RawIOBase):
             # Unbuffered (`python -u`), print() drops what a short write leaves over:
             # https://github.com/python/cpython/issues/85393
@@ -151,7 +159,8 @@ def print_lines(lines: list[str]) -> None:
             print(text, end="", flush=True)
     except OSError:
         # Python flushes standard output once more at its end, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(AttributeError, OSError, ValueError):  # where a program's own is no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise
 
 

@@ -135,6 +135,54 @@ def test_numbers_are_printed_to_what_a_program_has_made_its_output(broker, topic
     assert one.stop() == 0, one
 
 
+# Outputs that fail, and what is said of them. The last one is closed when it is told to.
+FAILING = {
+    "no file": (
+        """
+class Full:
+    def write(self, text):
+        raise OSError("the recorder is full")
+    def flush(self):
+        pass
+sys.stdout = Full()
+""",
+        "Cannot write to standard output: the recorder is full.",
+    ),
+    "closed": (
+        "sys.stdout.close()",
+        "Standard output is closed, so numbers cannot be printed: open it.",
+    ),
+    "closed later": (
+        "threading.Thread(target=lambda: sys.stdin.readline() and sys.stdout.close()).start()",
+        "Cannot write to standard output: it is closed.",
+    ),
+}
+
+
+@pytest.mark.parametrize("call", ["producer_utils.produce(0.1)", "consumer_c.consume()"])
+@pytest.mark.parametrize(("output", "said"), FAILING.values(), ids=FAILING)
+def test_an_output_that_fails_ends_each_with_a_sentence(
+    run, broker, topic, add, call, output, said
+):
+    feeder = run("producer_a.py")
+    feeder.said("^A: 0 ")
+    code = f"import sys, threading, producer_utils, consumer_c\n{output}\n{call}"
+    one = add(Program(code, broker.servers, topic))
+    if "Thread" in output:
+        one.said("^A: 0")
+        one.go_on()
+    assert one.ended() == 1, one
+    assert said in one.err and not one.find("Traceback"), one
+
+
+def test_a_program_that_closed_its_standard_error_gets_its_numbers(run):
+    one = run(
+        "-c", arguments=("import sys, producer_utils as p\nsys.stderr.close()\np.produce(0.1)",)
+    )
+    one.said("^A: 4 ")
+    assert one.stop() == 0, one
+
+
 # A program's own producer, connected before produce() runs in a thread; a number for each line.
 BESIDE = """
 import os, sys, threading
