@@ -1,6 +1,7 @@
 """Waiting for a broker and for the topic: a connected client, or the reason why there is none."""
 
 import queue
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -63,18 +64,26 @@ def connect(
 
     # In a thread of its own: the constructors look up names and wait where no signal interrupts.
     outcome = monitor.outcome = queue.SimpleQueue()
-    arguments = (attempt, monitor, outcome, given_up)
-    threading.Thread(target=attempts, args=arguments, daemon=True).start()
     try:
+        in_thread(attempts, attempt, monitor, outcome, given_up)
         made = result_of(outcome, monitor)
     except BaseException:
         given_up.set()
         stop_monitoring(monitor)
-        threading.Thread(target=abandon, args=[monitor], daemon=True).start()
+        if monitor.client:
+            in_thread(abandon, monitor)
         raise
     monitor.outcome = None
     monitors[made] = monitor
     return made
+
+
+def in_thread(function: Callable[..., None], *arguments: object) -> None:
+    """Run a function in a thread of its own; SystemExit where there may be no more threads."""
+    try:
+        threading.Thread(target=function, args=arguments, daemon=True).start()
+    except RuntimeError as error:
+        sys.exit(f"Cannot start: {error}.")
 
 
 def knowing_partitions(

@@ -183,6 +183,20 @@ def test_a_program_that_closed_its_standard_error_gets_its_numbers(run):
     assert one.stop() == 0, one
 
 
+# Runs where no thread can be started, as in a container with too few processes.
+NO_THREADS = """
+import threading
+from producer_utils import produce
+threading.stack_size(2**47)
+produce()
+"""
+
+
+def test_a_machine_that_allows_no_more_threads_is_told_in_a_sentence(run):
+    one = run("-c", arguments=(NO_THREADS,))
+    assert one.refused() == "Cannot start: can't start new thread.", one
+
+
 # A program's own producer, connected before produce() runs in a thread; a number for each line.
 BESIDE = """
 import os, sys, threading
