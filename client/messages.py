@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import sys
 from contextlib import suppress
 from functools import lru_cache
@@ -28,6 +29,9 @@ DENIED = "access denied: ask for the ACL"
 GROUP = "see KAFKA_GROUP_ID"
 NOT_KAFKA = "its answers are not those of a Kafka broker"
 CLOSED = "it closed the connection: not ready yet, or see KAFKA_SECURITY_PROTOCOL"
+
+# Where kafka-python found a damaged record.
+DAMAGED = re.compile(r"partition=(\d+)\) at offset (\d+)")
 
 # Part of an error's name or text, and what it means; the first match counts. These are final:
 FINAL = {
@@ -71,6 +75,7 @@ FINAL = {
     "InvalidSessionTimeout": "Kafka does not allow this KAFKA_SESSION_TIMEOUT_MS",
     "SizeTooLarge": "a record is larger than KAFKA_MAX_REQUEST_SIZE or Kafka allows",
     "RecordListTooLarge": "a batch is larger than segment.bytes of the topic",
+    "CorruptRecord": "a record is damaged, on the broker's disk or on the way",
     "UnsupportedCompressionType": "Kafka does not know this KAFKA_COMPRESSION_TYPE",
     "PolicyViolation": "a policy of the cluster forbids it",
 }
@@ -113,9 +118,16 @@ def describe(error: Exception) -> tuple[str, bool]:
     for meanings in (FINAL, HOPEFUL):
         for sign, meaning in meanings.items():
             if sign in text:
-                return meaning, meanings is FINAL
+                return meaning + skippable(error), meanings is FINAL
     of_a_setting = not isinstance(error, KafkaError)
     return (text if of_a_setting else str(error)).rstrip("."), of_a_setting
+
+
+def skippable(error: Exception) -> str:
+    """The place of a damaged record, and what can be done; empty for other errors."""
+    found = DAMAGED.search(str(error)) if isinstance(error, errors.CorruptRecordError) else None
+    place = found and f": partition {found[1]}, offset {found[2]}"
+    return f"{place}. Kafka's kafka-consumer-groups --reset-offsets can skip it" if place else ""
 
 
 def is_transient(error: Exception) -> bool:

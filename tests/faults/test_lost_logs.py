@@ -124,3 +124,23 @@ def test_all_go_on_with_an_empty_topic_where_all_data_were_deleted(own_broker, t
     eventually(lambda: c.out[-len(left) :] == left, 10, "all of the new topic in", c)
     assert [line for line in left if line.startswith("B")][-len(numbers) :] == numbers
     assert c.stop() == 0
+
+
+def test_a_consumer_ends_at_a_damaged_record_and_names_its_place(broker, topic, add):
+    broker.create(topic)
+    write(broker.servers, topic, 10, 11, 12)
+    log = broker.data / "kafka" / f"{topic}-0" / "00000000000000000000.log"
+    stored = log.read_bytes()
+    with open(log, "r+b") as file:
+        file.seek(stored.index(b"\x0411"))
+        file.write(b"\x0477")
+    one = add(script("consumer_c.py", broker.servers, topic))
+    assert one.ended(20) == 1, one
+    assert one.out == ["A: 10"]
+    assert one.err[-1] == (
+        "Reading stopped: a record is damaged, on the broker's disk or on the way: partition 0,"
+        " offset 1. Kafka's kafka-consumer-groups --reset-offsets can skip it."
+    )
+    skip = ("--reset-offsets", "--group", topic, "--topic", f"{topic}:0", "--to-offset", "2")
+    assert broker.command("kafka-consumer-groups", *skip, "--execute").ended(30) == 0
+    add(script("consumer_c.py", broker.servers, topic)).said("^A: 12$")
