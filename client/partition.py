@@ -14,6 +14,7 @@ class Partition:
     place: Place | None = None
     uncommitted: bool = False
     announced: bool = False
+    position: int = 0  # of kafka-python, beyond the place, when it was asked for
     # After a truncation: where reading was. What was committed up to there does not count.
     lost: Place | None = None
     rewound: str = ""  # why another place has to be found
@@ -40,7 +41,7 @@ class Partition:
         """
         processed = place == own and (place.time >= 0 or self.uncommitted)
         self.uncommitted = place != committed and (processed or self.lost is not None)
-        self.place, self.sought = place, True
+        self.place, self.sought, self.position = place, True, 0
 
     def may_diverge(self, divergent: Place | None) -> bool:
         """Whether a log may diverge before our place; if not, another position was meant."""

@@ -34,15 +34,20 @@ def held_back(
     partitions: Mapping[TopicPartition, Partition],
     flowing: Iterable[TopicPartition],
 ) -> tuple[str, ...]:
-    """Which partitions go on after what was read, although poll() returned none of them."""
-    numbers = []
+    """Which partitions go on after what was read, although poll() returned none of them.
+
+    Names the first ones. Beyond a place there may be no numbers, but the marks of transactions:
+    then the position is asked for once, since that takes time.
+    """
+    numbers: list[int] = []
     for one in sorted(partitions.keys() - flowing):
         with suppress(*UNASSIGNED):
-            end, place = consumer.highwater(one) or 0, partitions[one].place
-            if place and end > place.offset:
-                # Beyond the place there may be no numbers, but the marks of transactions.
-                position = consumer.position(one, timeout_ms=100)
-                if position is not None and end > position:
+            end, known = consumer.highwater(one) or 0, partitions[one]
+            if known.place and end > max(known.place.offset, known.position):
+                known.position = consumer.position(one, timeout_ms=100) or 0
+                if end > known.position > 0:
                     numbers.append(one.partition)
+        if len(numbers) == MANY:
+            break
     names = ", ".join(map(str, numbers))
     return (f"for the next records of partition {names}", HELD_BACK) if names else ()

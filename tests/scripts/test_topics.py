@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions
 
-from tests.support.account import totals
+from tests.support.account import not_spinning, totals
 from tests.support.client import write
 from tests.support.process import eventually, hold, producer
 
@@ -41,6 +41,20 @@ def test_partitions_that_are_added_are_read_within_seconds(run, broker, topic):
         consumer.said(f"B: {number}", 8)
     assert consumer.stop() == 0
     assert sorted(consumer.out) == ["A: 0", "B: 1", "B: 2", "B: 3"]
+
+
+def test_a_consumer_at_the_end_of_150_transactions_stays_calm(run, broker, topic):
+    broker.create(topic, partitions=150)
+    client = Producer({"bootstrap.servers": broker.servers, "transactional.id": topic})
+    client.init_transactions(20)
+    client.begin_transaction()
+    for number in range(150):
+        client.produce(topic, str(number), "A", partition=number)
+    client.commit_transaction(20)  # which leaves a mark in each partition, behind the number
+    consumer = run("consumer_c.py")
+    eventually(lambda: len(consumer.out) == 150, 10, consumer)
+    with not_spinning(consumer):
+        hold(4)
 
 
 def test_a_producer_whose_partition_is_gone_says_so(run, broker, topic):
