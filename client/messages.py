@@ -158,10 +158,12 @@ def print_lines(lines: list[str]) -> None:
     """Write lines to standard output, whole, so that they are seen at once; raises OSError."""
     if not lines:
         return
-    text, raw = "\n".join(lines) + "\n", getattr(sys.stdout, "buffer", None)
+    text, output = "\n".join(lines) + "\n", sys.stdout
     try:
-        if is_closed(sys.stdout):  # print() would raise ValueError
+        if is_closed(output):  # print() would raise ValueError
             raise OSError(errno.EBADF, "it is closed")
+        # What a program has put in its place may be anything.
+        raw = output.buffer if type(output) is io.TextIOWrapper else None
         if isinstance(raw, io.RawIOBase):
             # Unbuffered (`python -u`), print() drops what a short write leaves over:
             # https://github.com/python/cpython/issues/85393

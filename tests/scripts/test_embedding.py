@@ -115,23 +115,24 @@ def test_a_program_that_disables_the_librarys_log_is_told_what_is_awaited(add, t
     assert one.ended() == 0, one
 
 
-# An output that is no file, as notebooks have.
+# An output that is no file, as notebooks have, but has all that a file has.
 TEE = """
 import sys
 class Tee:
     def write(self, text):
-        return sys.__stdout__.write(text)
-    def flush(self):
-        sys.__stdout__.flush()
+        return sys.__stdout__.write(text.replace("A", "Through"))
+    def __getattr__(self, name):
+        return getattr(sys.__stdout__, name)
 sys.stdout = Tee()
 import producer_utils
 producer_utils.produce(0.1)
 """
 
 
-def test_numbers_are_printed_to_what_a_program_has_made_its_output(broker, topic, add):
-    one = add(Program(TEE, broker.servers, topic))
-    one.said("^A: 4 ")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_numbers_are_printed_to_what_a_program_has_made_its_output(run, unbuffered):
+    one = run("-c", arguments=(TEE,), PYTHONUNBUFFERED=unbuffered)
+    one.said("^Through: 4 ")
     assert one.stop() == 0, one
 
 
