@@ -163,18 +163,35 @@ def print_lines(lines: list[str]) -> None:
         if is_closed(output):  # print() would raise ValueError
             raise OSError(errno.EBADF, "it is closed")
         # What a program has put in its place may be anything.
-        raw = output.buffer if type(output) is io.TextIOWrapper else None
-        if isinstance(raw, io.RawIOBase):
-            # Unbuffered (`python -u`), print() drops what a short write leaves over:
-            # https://github.com/python/cpython/issues/85393
-            with open(raw.fileno(), "wb", closefd=False) as whole:
-                whole.write(text.encode(sys.stdout.encoding, sys.stdout.errors or "strict"))
+        buffer = output.buffer if type(output) is io.TextIOWrapper else None
+        if isinstance(getattr(buffer, "raw", buffer), io.FileIO):
+            output.flush()
+            write_whole(output.fileno(), text.encode(output.encoding, output.errors or "strict"))
         else:
             print(text, end="", flush=True)
     except OSError:
         # Python flushes standard output once more at its end, and would complain.
         with suppress(AttributeError, OSError, ValueError):  # where a program's own is no file
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def write_whole(file: int, lines: bytes) -> None:
+    """Write all lines to a file descriptor; raises OSError.
+
+    A line of which only a part fits into a regular file is taken back: what is appended later
+    would continue it.
+    """
+    written = 0
+    try:
+        while written < len(lines):
+            written += os.write(file, lines[written:])
+    except OSError:
+        part = written - (lines.rfind(b"\n", 0, written) + 1)
+        with suppress(OSError):  # a pipe or a terminal
+            end = os.lseek(file, 0, os.SEEK_CUR)
+            if part and end == os.fstat(file).st_size:  # nobody else has appended
+                os.ftruncate(file, os.lseek(file, end - part, os.SEEK_SET))
         raise
 
 

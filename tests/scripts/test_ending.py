@@ -95,6 +95,24 @@ def test_a_key_that_the_output_cannot_encode_is_printed_as_the_consumer_prints_i
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_file_that_was_full_has_each_number_on_a_line_after_a_restart(
+    session, tmp_path, unbuffered
+):
+    write(session.servers, session.topic, *range(10_000, 10_200))
+    env = settings_for(session.servers, session.topic) | {"PYTHONUNBUFFERED": unbuffered}
+    file, shell = tmp_path / "numbers", ("bash", "-c", 'ulimit -f "$1"; exec "${@:2}"', "bash")
+    for limit in ("1", "unlimited"):
+        with open(file, "ab") as output:
+            command = (*shell, limit, sys.executable, "consumer_c.py")
+            one = session.add(Running(*command, env=env, stdout=output))
+        if limit == "1":  # KiB
+            assert one.ended() == 1, one
+    eventually(lambda: "A: 10199\n" in file.read_text(), 20, one)
+    shown = file.read_text().splitlines()
+    assert set(shown) == {f"A: {number}" for number in range(10_000, 10_200)}
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("blocking", [True, False], ids=["blocking", "non-blocking"])
 def test_an_output_that_nobody_reads_for_a_while_loses_no_number(session, blocking, unbuffered):
     write(session.servers, session.topic, *range(10**200, 10**200 + 500))  # more than a pipe holds
