@@ -83,7 +83,7 @@ def in_thread(function: Callable[..., None], *arguments: object) -> None:
     try:
         threading.Thread(target=function, args=arguments, daemon=True).start()
     except RuntimeError as error:
-        sys.exit(f"Cannot start: {error}.")
+        sys.exit(f"Cannot start ({error}): this machine or container allows no more threads.")
 
 
 def knowing_partitions(

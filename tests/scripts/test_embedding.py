@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.process import Running, eventually, free_ports, hold, settings_for
 from tests.support.secured import SECRETS
 from tests.support.session import goes_on
@@ -195,7 +197,9 @@ produce()
 
 def test_a_machine_that_allows_no_more_threads_is_told_in_a_sentence(run):
     one = run("-c", arguments=(NO_THREADS,))
-    assert one.refused() == "Cannot start: can't start new thread.", one
+    assert one.refused() == (
+        "Cannot start (can't start new thread): this machine or container allows no more threads."
+    )
 
 
 # A program's own producer, connected before produce() runs in a thread; a number for each line.
