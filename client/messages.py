@@ -27,14 +27,18 @@ NAME = f'"{TOPIC}"'
 NO_TOPIC = f"there is no topic {NAME}"
 DENIED = "access denied: ask for the ACL"
 GROUP = "see KAFKA_GROUP_ID"
+LACKS = "this broker is too old, or lacks a request that the scripts need"
+DAMAGED = "a record is damaged, on the broker's disk or on the way"
 NOT_KAFKA = "its answers are not those of a Kafka broker"
 CLOSED = "it closed the connection: not ready yet, or see KAFKA_SECURITY_PROTOCOL"
 
-# Where kafka-python found a damaged record.
-DAMAGED = re.compile(r"partition=(\d+)\) at offset (\d+)")
+# A request that a broker lacks, and the place of a damaged record.
+REQUEST = re.compile(r"'(\w+)Request'")
+PLACE = re.compile(r"partition=(\d+)\) at offset (\d+)")
 
 # Part of an error's name or text, and what it means; the first match counts. These are final:
 FINAL = {
+    "'CreateTopicsRequest'": f"{NO_TOPIC}, and this broker lacks CreateTopics: create it first",
     "CreateTopics": f"{NO_TOPIC}, and this user may not create it: have it created,"
     " or ask for the ACL Create on it",
     "requires explicit num_partitions": f"{NO_TOPIC}, and a broker older than 2.4 does not choose"
@@ -45,8 +49,10 @@ FINAL = {
     " stored twice",
     "requires broker >= 0.11": "this broker is older than 0.11: numbers could be stored twice",
     "'FindCoordinatorRequest'": "this broker has no groups: set KAFKA_GROUP_ID to an empty string",
-    "IncompatibleBrokerVersion": "this broker is too old, or does not support a request that"
-    " the scripts need",
+    # max_poll_interval_ms and session_timeout_ms:
+    "does not support different values": "this broker is older than 0.10.1: the consumer needs 0.11"
+    " or newer",
+    "IncompatibleBrokerVersion": LACKS,
     "frozen_credentials": "the AWS credentials are gone",
     "TopicAuthorization": f"{DENIED} Write (a producer) or Read (a consumer) on {NAME}",
     "InvalidTopic": f"Kafka does not allow the topic name {NAME}: see KAFKA_TOPIC",
@@ -75,7 +81,7 @@ FINAL = {
     "InvalidSessionTimeout": "Kafka does not allow this KAFKA_SESSION_TIMEOUT_MS",
     "SizeTooLarge": "a record is larger than KAFKA_MAX_REQUEST_SIZE or Kafka allows",
     "RecordListTooLarge": "a batch is larger than segment.bytes of the topic",
-    "CorruptRecord": "a record is damaged, on the broker's disk or on the way",
+    "CorruptRecord": DAMAGED,
     "UnsupportedCompressionType": "Kafka does not know this KAFKA_COMPRESSION_TYPE",
     "PolicyViolation": "a policy of the cluster forbids it",
 }
@@ -118,16 +124,19 @@ def describe(error: Exception) -> tuple[str, bool]:
     for meanings in (FINAL, HOPEFUL):
         for sign, meaning in meanings.items():
             if sign in text:
-                return meaning + skippable(error), meanings is FINAL
+                return meaning + details(meaning, text), meanings is FINAL
     of_a_setting = not isinstance(error, KafkaError)
     return (text if of_a_setting else str(error)).rstrip("."), of_a_setting
 
 
-def skippable(error: Exception) -> str:
-    """The place of a damaged record, and what can be done; empty for other errors."""
-    found = DAMAGED.search(str(error)) if isinstance(error, errors.CorruptRecordError) else None
-    place = found and f": partition {found[1]}, offset {found[2]}"
-    return f"{place}. Kafka's kafka-consumer-groups --reset-offsets can skip it" if place else ""
+def details(meaning: str, text: str) -> str:
+    """What else the text of an error tells a person; often nothing."""
+    if meaning == LACKS and (found := REQUEST.search(text)):
+        return f": {found[1]}"
+    if meaning == DAMAGED and (found := PLACE.search(text)):
+        place = f"partition {found[1]}, offset {found[2]}"
+        return f": {place}. Kafka's kafka-consumer-groups --reset-offsets can skip it"
+    return ""
 
 
 def is_transient(error: Exception) -> bool:

@@ -35,6 +35,7 @@ LOGGERS = dict.fromkeys(("kafka.net.manager", "kafka.net.connection"), logging.I
 LOGGERS |= dict.fromkeys(("kafka.cluster", "kafka.producer.sender"), logging.WARNING)
 LOGGERS |= dict.fromkeys(("kafka.coordinator", "kafka.coordinator.consumer"), logging.DEBUG)
 LOGGERS["kafka.coordinator.heartbeat"] = logging.INFO
+LOGGERS["kafka.consumer.fetcher"] = logging.ERROR
 LOGGERS["kafka.coordinator.assignors"] = logging.CRITICAL  # not the DEBUG of its parent
 
 # What is logged without the error that the broker answered.
@@ -78,7 +79,7 @@ class ConnectionMonitor:
         self.last_error = ""  # what a broker answered last
         self.repeated: dict[str, tuple[float, float]] = {}  # each error: since when, and when last
         self.throttled_until = 0.0  # by a quota, as a broker said
-        self.fenced = False  # another consumer has taken our place in the group
+        self.final: errors.KafkaError | None = None  # with which kafka-python goes on for ever
         self.outcome: queue.SimpleQueue | None = None  # while connecting
 
     def options_for(self, client: Any) -> dict[str, Any]:
@@ -140,7 +141,9 @@ class ConnectionMonitor:
                 if self.outcome:  # later there is a broker that we can use
                     self.failed(self.asked, error)
             case "Heartbeat thread caught fenced group_instance_id %s error", _:
-                self.fenced = True
+                self.final = errors.FencedInstanceIdError()
+            case "Fetch to node %s failed: %s", (_, errors.IncompatibleBrokerVersion() as error):
+                self.final = error
             case "Initializing connection for node_id %s at %s:%s (rack=%s)", (node, host, port, _):
                 self.addresses[node] = host_port(host, port)
             case "%s: Connected", (connection,):

@@ -73,8 +73,8 @@ class Reader(ConsumerRebalanceListener):
 
     def next_records(self) -> list[ConsumerRecord]:
         """The next records; raises whatever kafka-python raises, and should raise."""
-        if self.monitor.fenced:  # kafka-python goes on reading for a group that has replaced us
-            raise errors.FencedInstanceIdError
+        if self.monitor.final:  # over which kafka-python goes on
+            raise self.monitor.final
         self.notice_new_topic()
         if not self.places_known:
             self.find_places()

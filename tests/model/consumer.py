@@ -78,7 +78,7 @@ class Consumer:
         """The id of the topic, as the metadata know it."""
         return self.topic
 
-    fenced = False
+    final = None
 
     def leaderless(self, _among: object) -> str:
         """Which partitions have no leader: none in the model."""

@@ -29,3 +29,30 @@ def test_a_producer_writes_to_librdkafka_s_mock_of_a_cluster(name, key, add):
     one.said(f"{key} ")
     assert one.stop() == 0
     assert len(one.err) == 2, one
+
+
+@pytest.mark.parametrize(
+    ("name", "lacking", "said"),
+    [
+        ("producer_a.py", 0, "lacks .*Produce"),
+        ("producer_a.py", 22, "lacks .*InitProducerId"),
+        ("consumer_c.py", 1, "lacks .*Fetch"),
+        ("consumer_c.py", 2, "lacks .*ListOffsets"),
+        ("consumer_c.py", 9, "lacks .*OffsetFetch"),
+        ("consumer_c.py", 11, "lacks .*JoinGroup"),
+    ],
+)
+def test_what_a_broker_lacks_is_named_and_the_script_ends(run, proxy, name, lacking, said):
+    proxy.lacking = lacking
+    proxy.turn("lack")
+    one = run(name, servers=proxy.address)
+    assert one.ended() == 1, one
+    assert one.find(said), one
+
+
+@pytest.mark.parametrize("name", ["producer_a.py", "consumer_c.py"])
+def test_a_broker_that_creates_no_topics_is_named_where_there_is_none(run, proxy, name, topic):
+    proxy.lacking = 19
+    proxy.turn("lack")
+    said = run(name, servers=proxy.address, topic=f"{topic}-missing").refused()
+    assert "and this broker lacks CreateTopics: create it first" in said

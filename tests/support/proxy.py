@@ -15,6 +15,7 @@ from contextlib import suppress
 #   first  lose everything on a connection from a producer's first request on
 #   join   lose everything on a connection from a consumer's request to join its group on
 #   commit reset the connection where a consumer commits
+#   lack   answer that the server lacks the API `lacking`
 #   hold   delay everything until the mode changes, as when a cable is plugged in again
 #   old    reset a connection on which a client asks for the API versions in a version newer than 2
 #   reset  forward a few messages, then half of one, then reset the connection
@@ -42,12 +43,23 @@ def api_keys(data: bytes) -> Iterator[bytes]:
         data = data[4 + int.from_bytes(data[:4], "big") :]
 
 
+def without_api(data: bytes, key: int) -> bytes:
+    """An answer in version 0 to which APIs a server has, without one of them; else the same."""
+    if len(data) != 14 + 6 * int.from_bytes(data[10:14], "big"):
+        return data
+    apis = [data[start : start + 6] for start in range(14, len(data), 6)]
+    unknown = b"\x7f\xff\0\0\0\0"
+    kept = [unknown if api[:2] == key.to_bytes(2, "big") else api for api in apis]
+    return data[:14] + b"".join(kept)
+
+
 class Proxy:
     """Forwards connections to `port` of 127.0.0.1 to the port `target`, as `mode` says."""
 
     def __init__(self, target: int = 0, port: int = 0) -> None:
         self.target = target
         self.mode = "pass"
+        self.lacking = -1
         self.links: list[Link] = []
         self.listener = socket.create_server(("127.0.0.1", port))
         self.port = self.listener.getsockname()[1]
@@ -127,6 +139,8 @@ class Link:
                         self.close(reset=True)
                 if self.proxy.mode == "old" and data[4:6] == API_VERSIONS and data[7] > 2:
                     self.close(reset=True)
+                if self.proxy.mode == "lack":
+                    data = without_api(data, self.proxy.lacking)
                 named = 0
                 if self.proxy.mode == "rename":
                     data, named = self.proxy.named.subn(b"\0\0\x03\xe7\\1", data)
