@@ -72,7 +72,8 @@ class ConnectionMonitor:
         self.addresses: dict[object, str] = {}  # by kafka-python's name for the broker
         self.connected: set[str] = set()
         self.lost: set[str] = set()
-        self.unreachable: dict[str, list[str]] = {}  # since the start, and why: the last counts
+        self.unreachable: dict[str, str] = {}  # since the start, and why
+        self.said: set[tuple[str, str]] = set()  # these servers and reasons
         self.asked = ""  # the bootstrap server that was tried last,
         self.answered = ""  # and the one that named the brokers
         self.changed_at = 0.0  # when a connection was lost or came back
@@ -191,9 +192,11 @@ class ConnectionMonitor:
             notify(f"Connection to {server} lost: {cause}. Reconnecting.")
         elif final:
             outcome.put(SystemExit(f"Kafka at {server} cannot be used: {reason}."))
-        elif (reason := likely(server, reason)) not in self.unreachable.get(server, ()):
-            self.unreachable[server] = [*self.unreachable.pop(server, ()), reason]  # as the last
-            servers = ", ".join(f"{name} ({why[-1]})" for name, why in self.unreachable.items())
+        elif (said := (server, likely(server, reason))) not in self.said:
+            self.said.add(said)
+            self.unreachable.pop(server, None)
+            self.unreachable |= [said]  # as the last
+            servers = ", ".join(f"{name} ({why})" for name, why in self.unreachable.items())
             notify(f"Waiting for Kafka{THROUGH} at {servers}.{self.origin_of(server)}")
 
     def origin_of(self, server: str) -> str:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.support.process import Running, script
+from tests.support.process import Running, hold, script
 
 # The broker for tests that librdkafka brings, with a topic; it prints its addresses.
 LIBRDKAFKA = """
@@ -56,3 +56,13 @@ def test_a_broker_that_creates_no_topics_is_named_where_there_is_none(run, proxy
     proxy.turn("lack")
     said = run(name, servers=proxy.address, topic=f"{topic}-missing").refused()
     assert "and this broker lacks CreateTopics: create it first" in said
+
+
+def test_a_connection_that_is_closed_at_each_attempt_is_reported_once(run, proxy, topic):
+    proxy.turn("create")
+    one = run("producer_a.py", servers=proxy.address, topic=f"{topic}-missing")
+    one.said("closed the connection")
+    hold(3)
+    assert len(one.err) == 1, one
+    proxy.turn("pass")
+    one.said("A: 2 ")

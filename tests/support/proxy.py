@@ -15,6 +15,7 @@ from contextlib import suppress
 #   first  lose everything on a connection from a producer's first request on
 #   join   lose everything on a connection from a consumer's request to join its group on
 #   commit reset the connection where a consumer commits
+#   create reset the connection where a client creates a topic
 #   lack   answer that the server lacks the API `lacking`
 #   hold   delay everything until the mode changes, as when a cable is plugged in again
 #   old    reset a connection on which a client asks for the API versions in a version newer than 2
@@ -29,8 +30,10 @@ from contextlib import suppress
 #   http   answer as a web server
 #   echo   answer what the client sent
 
-# The API key of these requests: InitProducerId, JoinGroup, OffsetCommit. It follows the length.
+# The API key of these requests: InitProducerId, JoinGroup, OffsetCommit, CreateTopics. It follows
+# the length.
 REQUESTS = {"first": b"\x00\x16", "join": b"\x00\x0b", "commit": b"\x00\x08"}
+REQUESTS |= {"create": b"\x00\x13"}
 
 API_VERSIONS = b"\x00\x12"
 BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -135,7 +138,7 @@ class Link:
                 self.wait()
                 if self.proxy.mode in REQUESTS and REQUESTS[self.proxy.mode] in api_keys(data):
                     self.dead = True
-                    if self.proxy.mode == "commit":
+                    if self.proxy.mode in ("commit", "create"):
                         self.close(reset=True)
                 if self.proxy.mode == "old" and data[4:6] == API_VERSIONS and data[7] > 2:
                     self.close(reset=True)
