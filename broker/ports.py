@@ -53,6 +53,8 @@ def check(server: str, beside: str) -> None:
             " to another port. To use a Kafka that is already running:"
             f" KAFKA_BOOTSTRAP_SERVERS={address('kafka')} ./launch_tmux.sh"
         )
+    if forbidden(port):
+        sys.exit(f"Port {port} is for root only: set {SETTINGS[server][0]} to 1024 or more.")
 
 
 def taken(port: int) -> bool:
@@ -64,6 +66,17 @@ def taken(port: int) -> bool:
                     return True
         except OSError:  # no IPv6
             continue
+    return False
+
+
+def forbidden(port: int) -> bool:
+    """Whether the system gives this port to no ordinary user."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:  # what else may be wrong the server says itself
+            return isinstance(error, PermissionError)
     return False
 
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -129,6 +130,16 @@ def test_a_taken_port_is_named_with_its_owner_and_the_ways_out(own_broker, serve
 def test_a_port_that_is_none_is_named(port, add):
     start = add(Running(PROJECT / "broker" / "kafka-server-start", env={"BROKER_PORT": port}))
     assert start.refused() == f"BROKER_PORT={port} is not a port number (1 to 65535)."
+
+
+def test_a_port_that_only_root_may_use_is_named(add, tmp_path):
+    first = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+    if not first.exists() or int(first.read_text()) < 2:
+        pytest.skip("here everybody may use every port")
+    forbidden = ("setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service")
+    command = (*(() if os.geteuid() else forbidden), PROJECT / "broker" / "kafka-server-start")
+    start = add(Running(*command, env={"BROKER_PORT": "1", "BROKER_DATA": str(tmp_path)}))
+    assert start.refused() == "Port 1 is for root only: set BROKER_PORT to 1024 or more."
 
 
 @pytest.mark.full
