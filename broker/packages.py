@@ -8,6 +8,7 @@ further jars. What is installed already is left alone, and needs no network.
 from __future__ import annotations
 
 import ast
+import errno
 import os
 import platform
 import re
@@ -112,6 +113,8 @@ def is_complete() -> bool:
 
 def create_environment() -> None:
     """Create `.venv` without packages."""
+    if os.path.lexists(VENV) and not VENV.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(VENV))
     notify(f"Creating {VENV.name} with Python {platform.python_version()}.")
     run("The virtual environment", sys.executable, "-m", "venv", "--clear", VENV)
     for packages_directory in VENV.glob("lib/*/site-packages"):

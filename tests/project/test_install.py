@@ -163,6 +163,17 @@ def test_an_environment_of_another_python_or_without_one_is_made_anew(venv, inst
         assert versions(venv) == whole
 
 
+@pytest.mark.parametrize("name", [".venv", ".kafka"])
+@pytest.mark.parametrize("kind", ["file", "link to nowhere"])
+def test_what_stands_where_a_directory_belongs_is_named(copy, install, name, kind):
+    (copy / name).rename(copy / "former")
+    if kind == "file":
+        (copy / name).touch()
+    else:
+        (copy / name).symlink_to(copy / "nowhere")
+    assert install().refused() == f"{copy / name} cannot be used: Not a directory."
+
+
 @pytest.mark.full
 def test_a_changed_pin_is_installed_and_nothing_else(copy, venv, install, wheels):
     def installed() -> dict[str, int]:
