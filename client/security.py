@@ -50,11 +50,12 @@ def reread_password(options: dict, name: str, file: str) -> None:
 
 def take_protocol(options: dict, named: set[str]) -> None:
     """Use the protocol that the brokers' addresses name; SystemExit if there are two."""
+    what = "KAFKA_BOOTSTRAP_SERVERS has addresses that differ"
     if named and "security_protocol" in options:
         named = named | {options["security_protocol"]}
+        what = "KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL differ"
     if len(named) > 1:
-        different = " and ".join(sorted(named))
-        sys.exit(f"KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL differ: {different}.")
+        sys.exit(f"{what}: {' and '.join(sorted(named))}.")
     for protocol in named:
         options["security_protocol"] = protocol
 
