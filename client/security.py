@@ -23,7 +23,7 @@ def read_secret(name: str, file: str) -> str:
     """The content of a file without the newline at its end; SystemExit if it cannot be read."""
     try:
         # A named pipe that nobody has opened for writing is empty; else wait for what is written.
-        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as stream:
+        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8-sig") as stream:
             os.set_blocking(stream.fileno(), True)
             return stream.read().rstrip("\r\n")
     except (OSError, UnicodeError) as error:

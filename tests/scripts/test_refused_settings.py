@@ -244,3 +244,11 @@ def test_a_password_from_a_pipe_which_can_be_read_only_once_is_used_for_the_logi
     piped = 'KAFKA_SASL_PLAIN_PASSWORD_FILE=<(echo piped) "$@"'
     one = add(Running("bash", "-c", piped, "bash", sys.executable, "-c", FIRST_MESSAGE, env=env))
     one.said("piped")
+
+
+def test_a_password_that_an_editor_of_windows_has_saved_is_read_without_its_marks(add, tmp_path):
+    file = tmp_path / "password"
+    file.write_bytes(b"\xef\xbb\xbfsaved\r\n")
+    env = LOGIN | {"KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_SASL_PLAIN_USERNAME": "me"}
+    env |= {"KAFKA_SASL_PLAIN_PASSWORD_FILE": str(file)}
+    add(Running(sys.executable, "-c", FIRST_MESSAGE, env=env)).said(r"x00me\\x00saved'$")
