@@ -73,6 +73,8 @@ def check_security(options: dict) -> None:
         needed += ["sasl_plain_username", "sasl_plain_password"]
     for option in needed:
         if not options.get(option):
+            if os.environ.get(f"{variable(option)}_FILE"):
+                sys.exit(f"{variable(option)}_FILE: the file is empty.")
             sys.exit(f"{variable(option)} is missing: {protocol} needs it to log in.")
     if mechanism == "AWS_MSK_IAM" and protocol != "SASL_SSL":
         sys.exit(f"KAFKA_SECURITY_PROTOCOL is {protocol}: AWS_MSK_IAM needs SASL_SSL.")

@@ -80,7 +80,7 @@ REFUSED = {
         SASL_SSL
         | {"SASL_MECHANISM": "PLAIN", "SASL_PLAIN_USERNAME": "me"}
         | {"SASL_PLAIN_PASSWORD_FILE": "{pipe}"},
-        "SASL_PLAIN_PASSWORD is missing",
+        "SASL_PLAIN_PASSWORD_FILE: the file is empty",
     ),
     "addresses of another protocol": (
         SSL | {"BOOTSTRAP_SERVERS": "SASL_SSL://a:1"},
