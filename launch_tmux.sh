@@ -44,8 +44,8 @@ start() {
   local reason
   bash broker/install tmux htop || exit # "set -e" is off where a status is tested
   reason=$(.venv/bin/python -E -m broker check 2>&1) || is_running || die "$reason"
-  NUMBERS_PROJECT=$PROJECT tiles -f <(configuration) start-server
-  is_running || die "tmux could not start the tiles."
+  NUMBERS_PROJECT=$PROJECT tiles -f <(configuration) start-server || true
+  is_running || die "tmux could not start the tiles. TMUX_TMPDIR selects another place for its socket."
   tiles display-message -p "#{pid} $(id -un 2>/dev/null || id -u) #{socket_path}" >"$STATE"
 }
 

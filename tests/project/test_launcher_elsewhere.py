@@ -97,6 +97,17 @@ def test_a_monitor_that_cannot_start_takes_nothing_with_it(small, tmp_path):
     assert "ended with status 3" in small.text("htop")  # tmux may lose what it said last
 
 
+def test_a_tmux_that_fails_ends_the_start_with_a_sentence(small, tmp_path):
+    silent, file = tmp_path / "tmux", tmp_path / "file"
+    silent.write_text('#!/bin/sh\n[ "$1" != -V ] || { echo tmux 3.5; exit; }; exit 1\n')
+    silent.chmod(0o755)
+    file.touch()
+    for broken in ({"PATH": f"{tmp_path}:{small.env['PATH']}"}, {"TMUX_TMPDIR": str(file)}):
+        done = small.launch(**broken)
+        said = "tmux could not start the tiles. TMUX_TMPDIR selects another place for its socket."
+        assert (done.returncode, done.stderr.splitlines()[-1:]) == (1, [said]), done
+
+
 def test_a_tile_that_was_closed_leaves_the_others_as_wide_as_they_are(small):
     terminal = Terminal(small, LAUNCHER, size=(120, 40))
     terminal.shows_tiles()
