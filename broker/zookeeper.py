@@ -13,18 +13,24 @@ from pathlib import Path
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
 
-from . import data
+from . import data, ports
 
 
 def make_ready(port: int, broker_id: str) -> None:
     """Make ZooKeeper ready for Kafka; waits for it without limit.
 
     A killed Kafka stays registered until its session expires, and a new one fails with NodeExists.
-    Exits with the reason if ZooKeeper lacks what Kafka has stored: Kafka would end, or hide it.
+    Exits with the reason if the one that is registered runs, or if ZooKeeper lacks what Kafka has
+    stored: Kafka would end, or hide it.
     """
     # Connect even if there is nothing to do: a Kafka that connects before its ZooKeeper sleeps
     # between attempts, which makes a first start more than a second longer.
     with client(port) as zookeeper:
+        if other := zookeeper.retry(find_running, zookeeper, broker_id):
+            sys.exit(
+                f"Kafka {broker_id} already runs on the ZooKeeper on port {port}, with port"
+                f" {other}: set ZOOKEEPER_PORT to another port."
+            )
         zookeeper.retry(unregister, zookeeper, broker_id)
         if unknown := zookeeper.retry(find_unknown, zookeeper):
             sys.exit(
@@ -52,6 +58,17 @@ def client(port: int) -> Iterator[KazooClient]:
     finally:
         client.stop()
         client.close()
+
+
+def find_running(client: KazooClient, broker_id: str) -> int | None:
+    """The port of another Kafka that is registered with this id, if it is in use."""
+    if data.meta_properties():  # a former one on our data has ended: we hold their lock
+        return None
+    try:
+        port = json.loads(client.get(f"/brokers/ids/{broker_id}")[0])["port"]
+    except NoNodeError:
+        return None
+    return port if port > 0 and ports.taken(port) else None
 
 
 def unregister(client: KazooClient, broker_id: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from broker import console
 from tests.support.client import number_of, records, write
-from tests.support.process import PROJECT, Running, eventually
+from tests.support.process import PROJECT, Running, eventually, free_ports
 
 
 def values(servers: str, topic: str, count: int) -> list[int]:
@@ -112,6 +112,23 @@ def test_a_zookeeper_that_lacks_what_kafka_stored_is_named_with_what_to_delete(
     assert (f'topic "{topic}"' if lost == "topic" else lost) in sentence
     assert f"delete {own_broker.data}" in sentence
     assert not own_broker.kafka.find("Traceback|Exception")
+
+
+def test_a_second_kafka_on_the_same_zookeeper_is_refused_and_hurts_no_first(
+    own_broker, topic, tmp_path
+):
+    own_broker.start()
+    (port,) = free_ports(1)
+    apart = {"BROKER_DATA": str(tmp_path / "second"), "BROKER_PORT": str(port)}
+    start = PROJECT / "broker" / "kafka-server-start"
+    with Running(start, env=own_broker.env | apart) as second:
+        second.ended(30)
+        assert second.find(
+            f"^Kafka 0 already runs on the ZooKeeper on port {own_broker.zookeeper_port}, with port"
+            f" {own_broker.port}: set ZOOKEEPER_PORT to another port.$"
+        ), second
+    write(own_broker.servers, topic, 7)  # to a new topic, which takes a registered broker
+    assert values(own_broker.servers, topic, 1) == [7]
 
 
 @pytest.mark.parametrize("server", ["kafka", "zookeeper"])
