@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from . import BROKER, KAFKA
 
@@ -73,7 +74,8 @@ def install(pins: Path) -> None:
             result.result()
             progress(done, len(todo))
     except Exception as error:
-        sys.exit(f"Kafka's jars could not be fetched: {reason(error)}")
+        host = urlsplit(address(todo[0])).hostname or "MAVEN_REPOSITORY"
+        sys.exit(f"Kafka's jars could not be fetched from {host}: {reason(error)}")
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C ends it at once
         # Java uses an archive of classes only with jars of the same date, and replaces none.
@@ -107,10 +109,11 @@ def address(name: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """The first of the errors that led to each other, without the login of a repository."""
+    """The first of the errors that led to each other, on one line; without a repository's login."""
     while error.__context__:
         error = error.__context__
-    return re.sub(r"//[^/@]*@", "//", str(error))
+    said = getattr(error, "strerror", None) or str(error)  # without its number
+    return re.sub(r"//[^/@]*@", "//", " ".join(said.split()))
 
 
 def progress(done: int, total: int) -> None:

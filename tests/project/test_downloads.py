@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -92,7 +93,9 @@ def test_another_repository_is_used_whose_authority_pip_or_the_machine_knows(
     env = NONE | {"MAVEN_REPOSITORY": f"https://user:{SECRET}@127.0.0.1:{port}/maven/"}
     refused = install(**env)
     assert refused.ended(20) == 1
-    assert refused.find("^Kafka's jars could not be fetched: .*CERTIFICATE_VERIFY_FAILED"), refused
+    assert refused.find(
+        "^Kafka's jars could not be fetched from 127.0.0.1: .*CERTIFICATE_VERIFY_FAILED"
+    ), refused
     assert refused.find("MAVEN_REPOSITORY for the jars, PIP_PROXY and PIP_CERT for both"), refused
     if known_by == "pip.conf":
         (tmp_path / "pip.conf").write_text(f"[global]\ncert = {authority.file}\n")
@@ -112,6 +115,20 @@ def test_pips_proxy_fetches_jars_too(install, lacking, serve):
     assert done.ended(20) == 0, done
     (asked,) = proxy.asked
     assert asked.startswith("http://mirror.invalid/maven/") and lacking.exists()
+
+
+def test_a_repository_that_does_not_answer_as_one_is_named_with_the_reason(install, lacking, serve):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    for repository, said in (
+        (f"https://user:{SECRET}@127.0.0.1:{port}/maven", "from 127.0.0.1: Connection refused"),
+        ("http://mirror.invalid/maven", "from mirror.invalid: .+"),
+        ("mirror", "from MAVEN_REPOSITORY: Invalid URL .+"),
+    ):
+        refused = install(**NONE, MAVEN_REPOSITORY=repository)
+        assert refused.ended(20) == 1
+        assert refused.find(f"^Kafka's jars could not be fetched {said}$"), refused
+        assert not refused.find("Errno"), refused
 
 
 def test_a_refused_login_is_said_without_the_password(install, lacking, serve):
