@@ -104,6 +104,8 @@ HOPEFUL = {
     "ThrottlingQuotaExceeded": "over the quota that Kafka gives this user",
     "ECONNREFUSED": "connection refused",
     "DNS": "unknown host",
+    "Handshake failed: KafkaTimeout": "no answer to a TLS handshake: not ready yet,"
+    " or see KAFKA_SECURITY_PROTOCOL",
     "timed out": "no answer",
     "EOF": "this port does not use TLS, or is not ready: see KAFKA_SECURITY_PROTOCOL",
     "WRONG_VERSION_NUMBER": "this port does not use TLS: see KAFKA_SECURITY_PROTOCOL",

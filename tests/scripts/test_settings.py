@@ -138,7 +138,7 @@ HOPEFUL: dict[str, tuple[str, dict, str]] = {
     "TLS against a port that accepts and never answers": (
         "TLS",
         {"BOOTSTRAP_SERVERS": "localhost:{mute_port}"},
-        r"localhost:\d+ \(no answer\)\.$",
+        r"localhost:\d+ \(no answer to a TLS handshake: .*see KAFKA_SECURITY_PROTOCOL\)\.$",
     ),
     "the port of ZooKeeper": (
         "OPEN",
