@@ -50,7 +50,7 @@ def reread_password(options: dict, name: str, file: str) -> None:
 
 def take_protocol(options: dict, named: set[str]) -> None:
     """Use the protocol that the brokers' addresses name; SystemExit if there are two."""
-    what = "KAFKA_BOOTSTRAP_SERVERS has addresses that differ"
+    what = "KAFKA_BOOTSTRAP_SERVERS names two protocols"
     if named and "security_protocol" in options:
         named = named | {options["security_protocol"]}
         what = "KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL differ"

@@ -88,7 +88,7 @@ REFUSED = {
     ),
     "addresses of two protocols": (
         {"BOOTSTRAP_SERVERS": "SASL_SSL://a:1, ssl://b:1"},
-        "BOOTSTRAP_SERVERS has addresses that differ: SASL_SSL and SSL",
+        "BOOTSTRAP_SERVERS names two protocols: SASL_SSL and SSL",
     ),
     "addresses that ask for a login": (
         {"BOOTSTRAP_SERVERS": "sasl_ssl://a:1"},
