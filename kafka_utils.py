@@ -17,14 +17,8 @@ try:
 
         from client.connecting import connect
         from client.in_flight import TOPIC_MISSING, InFlight
-        from client.messages import (
-            describe,
-            is_closed,
-            notify,
-            notify_interrupted,
-            print_lines,
-            printable,
-        )
+        from client.messages import describe
+        from client.output import is_closed, notify, notify_interrupted, print_lines, printable
         from client.reader import ConsumerRecord, Reader
         from client.settings import TOPIC
         from client.stopping import stop, stop_on_signals
@@ -36,7 +30,8 @@ except ImportError as error:
         f" {sys.executable} -m pip install -r requirements.txt"
     )
 except KeyboardInterrupt:
-    print("Interrupted!", file=sys.stderr)
+    if sys.stderr:  # else print() would take standard output
+        print("Interrupted!", file=sys.stderr)
     sys.exit()
 
 __all__ = [

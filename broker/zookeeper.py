@@ -28,7 +28,7 @@ def make_ready(port: int, broker_id: str) -> None:
     with client(port) as zookeeper:
         if other := zookeeper.retry(find_running, zookeeper, broker_id):
             sys.exit(
-                f"Kafka {broker_id} already runs on the ZooKeeper on port {port}, with port"
+                f"Kafka {broker_id} is already running on the ZooKeeper on port {port}, with port"
                 f" {other}: set ZOOKEEPER_PORT to another port."
             )
         zookeeper.retry(unregister, zookeeper, broker_id)

@@ -13,8 +13,9 @@ import kafka
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, errors
 
 from client import workarounds
-from client.messages import NAME, describe, is_transient, notify
+from client.messages import NAME, describe, is_transient
 from client.monitor import ConnectionMonitor, start_monitoring, stop_monitoring
+from client.output import notify
 from client.settings import TOPIC, read_settings
 from client.stalls import StallNotice
 from client.stopping import stop

@@ -11,15 +11,8 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError, OutOfOrderSequenceNumberError
 
 from client.connecting import POLL_INTERVAL, close, monitor_of
-from client.messages import (
-    NAME,
-    TRANSIENT,
-    describe,
-    notify,
-    notify_interrupted,
-    print_lines,
-    printable,
-)
+from client.messages import NAME, TRANSIENT, describe
+from client.output import notify, notify_interrupted, print_lines, printable
 from client.stalls import StallNotice
 from client.stopping import stop
 

@@ -19,7 +19,8 @@ from weakref import WeakSet
 
 from kafka import errors
 
-from client.messages import describe, notify
+from client.messages import describe
+from client.output import notify
 from client.settings import TOPIC
 from client.stopping import stop
 

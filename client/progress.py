@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from kafka import KafkaConsumer, TopicPartition, errors
 
-from client.messages import notify
+from client.output import notify
 from client.partition import Partition
 
 MANY = 10  # partitions: more are not named one by one

@@ -13,7 +13,8 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, erro
 from kafka.errors import KafkaError
 
 from client.connecting import POLL_INTERVAL, close, monitor_of
-from client.messages import NAME, is_transient, notify, notify_interrupted
+from client.messages import NAME, is_transient
+from client.output import notify, notify_interrupted
 from client.partition import Partition
 from client.places import ConsumerRecord, Place, committed_place, place_after
 from client.progress import UNASSIGNED, announce, held_back

@@ -2,8 +2,9 @@
 
 import time
 
-from client.messages import NO_TOPIC, notify
+from client.messages import NO_TOPIC
 from client.monitor import ConnectionMonitor
+from client.output import notify
 
 # Seconds to wait before reporting, if the broker has given the same reason all the time: one that
 # has just started gives others for a moment. Without a reason it takes longer: if the connection is

@@ -124,8 +124,8 @@ def test_a_second_kafka_on_the_same_zookeeper_is_refused_and_hurts_no_first(
     with Running(start, env=own_broker.env | apart) as second:
         second.ended(30)
         assert second.find(
-            f"^Kafka 0 already runs on the ZooKeeper on port {own_broker.zookeeper_port}, with port"
-            f" {own_broker.port}: set ZOOKEEPER_PORT to another port.$"
+            f"^Kafka 0 is already running on the ZooKeeper on port {own_broker.zookeeper_port},"
+            f" with port {own_broker.port}: set ZOOKEEPER_PORT to another port.$"
         ), second
     write(own_broker.servers, topic, 7)  # to a new topic, which takes a registered broker
     assert values(own_broker.servers, topic, 1) == [7]
