@@ -1,7 +1,5 @@
 """What the scripts share: how they connect to Kafka, and how they end."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -4,8 +4,6 @@ The servers and console commands replace this process by Java (`os.execve`), so 
 status and output are Kafka's own.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shlex

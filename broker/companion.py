@@ -6,8 +6,6 @@ both at once. The companion notices because it is in Kafka's process group, whic
 terminal's signals.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Kafka's console commands: the Java program of each, and which Kafka they are for by default."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

@@ -1,7 +1,5 @@
 """The data directory of the local broker: where it is, and one lock for each server on it."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What to say of a file or directory that cannot be used."""
 
-from __future__ import annotations
-
 import errno
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The Java that runs Kafka, and what it is given: command line and environment."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

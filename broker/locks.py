@@ -1,7 +1,5 @@
 """File locks (flock), which the kernel releases when the last process that holds one ends."""
 
-from __future__ import annotations
-
 import fcntl
 import math
 import os

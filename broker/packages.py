@@ -5,8 +5,6 @@ standard library only. A FILE is a list of packages, with a lock beside it, or a
 further jars. What is installed already is left alone, and needs no network.
 """
 
-from __future__ import annotations
-
 import ast
 import errno
 import os

@@ -1,7 +1,5 @@
 """The ports of the local servers, and the programs that occupy them."""
 
-from __future__ import annotations
-
 import os
 import socket
 import sys

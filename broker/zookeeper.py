@@ -1,7 +1,5 @@
 """What has to be true of ZooKeeper before Kafka 3.9 starts on it."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

@@ -1,7 +1,5 @@
 """What a consumer knows of a partition that it reads: the place where it resumes, and why."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from client.places import Place

@@ -3,8 +3,6 @@
 What is recorded is a fresh clone of what is committed, on the ports that everybody has.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

@@ -1,7 +1,5 @@
 """One broker for all tests and all workers, a topic for each test, and nothing left behind."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -4,8 +4,6 @@ Without arguments all rows run, in less than 25 minutes, and docs/benchmark.md i
 `--quick` tries every row with few numbers: its figures mean nothing.
 """
 
-from __future__ import annotations
-
 import signal
 import sys
 import time

@@ -4,8 +4,6 @@ Each function is a program that runs in a process of its own. Those that send at
 moments at which they did, on the monotonic clock, in a file.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """What the benchmark measures with: one broker, full topics, outputs that count lines."""
 
-from __future__ import annotations
-
 import os
 import pty
 import sys

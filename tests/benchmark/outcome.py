@@ -1,7 +1,5 @@
 """What a row of the benchmark is, and what becomes of its runs: medians, a table, the targets."""
 
-from __future__ import annotations
-
 import os
 import platform
 import statistics

@@ -1,7 +1,5 @@
 """Contenders that read: a backlog, alone or together."""
 
-from __future__ import annotations
-
 import signal
 import statistics
 import subprocess

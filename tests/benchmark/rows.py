@@ -1,7 +1,5 @@
 """The rows of the benchmark: what is started, what is measured, and the targets."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from functools import partial

@@ -1,7 +1,5 @@
 """Contenders that send: as fast as they can, and at a pace, until a consumer has printed it."""
 
-from __future__ import annotations
-
 import os
 import signal
 import tempfile

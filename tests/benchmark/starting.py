@@ -1,7 +1,5 @@
 """What is started as a whole: the tiles, and servers beside them."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The long run: random faults on three brokers and their clients, and every number counted."""
 
-from __future__ import annotations
-
 import random
 import re
 import signal

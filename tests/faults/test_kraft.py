@@ -1,7 +1,5 @@
 """Kafka 4 as a managed service: three brokers with logins, TLS and ACLs, some of which die."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

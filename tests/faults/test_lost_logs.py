@@ -1,7 +1,5 @@
 """What Kafka has stored is deleted or cut under the scripts: what is still there is read once."""
 
-from __future__ import annotations
-
 import shutil
 import signal
 

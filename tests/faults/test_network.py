@@ -1,7 +1,5 @@
 """The scripts behind a failing network: no number is lost or doubled, and all soon go on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 

@@ -1,7 +1,5 @@
 """The scripts killed, paused and held up: no number is lost, and they go on by themselves."""
 
-from __future__ import annotations
-
 import signal
 
 import pytest

@@ -1,7 +1,5 @@
 """A small model of Kafka: one topic, and the committed offsets and the members of one group."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 from uuid import UUID
 

@@ -7,8 +7,6 @@ sought, what is found out in the background is raised by a later call, and metad
 their last refresh.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID

@@ -1,7 +1,5 @@
 """Histories drawn at random from a seed, and the shortest form of one that shows a fault."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

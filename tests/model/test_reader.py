@@ -1,7 +1,5 @@
 """The reader keeps its promise in random histories, and each fault that is planted is found."""
 
-from __future__ import annotations
-
 import pytest
 from kafka.errors import KafkaTimeoutError
 

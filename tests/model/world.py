@@ -1,7 +1,5 @@
 """One reader, everything that can happen to it, and the account of what was stored and printed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any

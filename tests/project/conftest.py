@@ -1,7 +1,5 @@
 """A copy of the project to try the installation in, and sandboxes for the launcher."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

@@ -15,8 +15,6 @@ own prompt. All others are parts of files. A comment before a block says how els
     <!-- not run: the reason -->
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Kafka's jars where Maven Central cannot be reached: a mirror, a proxy, a company's authority."""
 
-from __future__ import annotations
-
 import socket
 import ssl
 import threading

@@ -1,7 +1,5 @@
 """The installation: complete or not there, checked, repaired, without network once it is done."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

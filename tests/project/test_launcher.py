@@ -1,7 +1,5 @@
 """The launcher as a user meets it: in terminals, with a broker of its own."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

@@ -1,7 +1,5 @@
 """The launcher among what others have set, started and installed."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket

@@ -1,7 +1,5 @@
 """How the launcher stops the system, and how it finds what it has to stop."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """What docs/clusters.md says, tried on a Kafka 4 with logins, TLS and ACLs."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import ssl

@@ -1,7 +1,5 @@
 """Brokers of other kinds that speak the protocol: numbers flow, or a sentence says why not."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

@@ -1,7 +1,5 @@
 """The picture of README.md, by the recording that it is drawn from."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

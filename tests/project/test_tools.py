@@ -1,7 +1,5 @@
 """broker/install: which Python it takes, what it asks the package manager for, what it says."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """What each script does where it lacks an ACL."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

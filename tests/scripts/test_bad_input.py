@@ -1,7 +1,5 @@
 """Whatever other programs write into the topic: numbers are printed, the rest is named."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The scripts' modules in somebody else's program: no side effect, no mix-up with its clients."""
 
-from __future__ import annotations
-
 import json
 import signal
 import subprocess

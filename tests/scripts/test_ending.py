@@ -1,7 +1,5 @@
 """How each script ends: by Ctrl-C wherever it is, and when nobody reads its output any more."""
 
-from __future__ import annotations
-
 import array
 import fcntl
 import os

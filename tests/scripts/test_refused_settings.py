@@ -1,7 +1,5 @@
 """Settings that are refused: one sentence names the variable before anything is connected."""
 
-from __future__ import annotations
-
 import os
 import re
 import socket

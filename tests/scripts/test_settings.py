@@ -1,7 +1,5 @@
 """Settings from the environment: every kind of listener, and one sentence for each refusal."""
 
-from __future__ import annotations
-
 import re
 import sys
 

@@ -1,7 +1,5 @@
 """Topics as clusters have them: with more partitions, with limits, for users with quotas."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

@@ -1,7 +1,5 @@
 """The account of every number: what was sent, acknowledged, stored and printed."""
 
-from __future__ import annotations
-
 import re
 import time
 from bisect import bisect_left

@@ -1,7 +1,5 @@
 """Keys and certificates that live as long as a test: an authority and what it signs."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta, timezone
 from ipaddress import ip_address
 from pathlib import Path

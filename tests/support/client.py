@@ -1,7 +1,5 @@
 """The independent client (confluent-kafka): it writes what our consumer reads, and vice versa."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from operator import itemgetter
 

@@ -1,7 +1,5 @@
 """Three Kafkas on one ZooKeeper, each of which may come and go."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from confluent_kafka import ElectionType

@@ -1,7 +1,5 @@
 """Servers that the tests start for themselves, and the local broker among them."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """Scripts on one topic and in one group, which end with the test."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cached_property
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """The account itself: what is right passes, and each way in which a history is wrong is found."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from collections.abc import Callable
