@@ -57,7 +57,7 @@ class Reader(ConsumerRebalanceListener):
         self.joining = self.places_known = False
 
     def poll(self) -> list[ConsumerRecord]:
-        """The next records, often none; the next commit() or poll() counts them as processed.
+        """The next records, often none; the next commit() counts them as processed.
 
         Waits for them at most POLL_INTERVAL seconds. Raises KafkaError that retrying cannot fix.
         """
@@ -79,7 +79,6 @@ class Reader(ConsumerRebalanceListener):
         self.notice_new_topic()
         if not self.places_known:
             self.find_places()
-        self.commit()
         with suppress(*UNASSIGNED):
             if self.uncommitted() or not self.places_known:
                 # Only what one poll() returned may be delivered a second time.
