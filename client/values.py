@@ -129,7 +129,8 @@ def to_servers(name: str, text: str) -> str:
     addresses = [word for word in words if word]
     for address in addresses or [text]:
         if not is_server(address):
-            sys.exit(f"{name} is {text}: it must be host:port, or several of them with commas.")
+            what = "has a login" if "@" in text else f"is {text}"  # do not show it
+            sys.exit(f"{name} {what}: it must be host:port, or several of them with commas.")
     return ",".join(addresses)
 
 

@@ -48,6 +48,10 @@ REFUSED = {
         "ENABLE_SSL_CERTIFICATE_VERIFICATION is not a setting",
     ),
     "word for a port": ({"BOOTSTRAP_SERVERS": "localhost:kafka"}, "BOOTSTRAP_SERVERS"),
+    "login in an address": (
+        {"BOOTSTRAP_SERVERS": f"me:{WRONG}@a:1"},
+        "BOOTSTRAP_SERVERS has a login",
+    ),
     "address of a web page": ({"BOOTSTRAP_SERVERS": "http://localhost:1"}, "BOOTSTRAP_SERVERS"),
     "acks": ({"ACKS": "1"}, "ACKS.*delivery guarantee"),
     "idempotence": ({"ENABLE_IDEMPOTENCE": "false"}, "ENABLE_IDEMPOTENCE.*delivery guarantee"),
