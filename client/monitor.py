@@ -196,7 +196,7 @@ class ConnectionMonitor:
         elif (said := (server, likely(server, reason))) not in self.said:
             self.said.add(said)
             self.unreachable.pop(server, None)
-            self.unreachable |= [said]  # as the last
+            self.unreachable[server] = said[1]  # as the last
             servers = ", ".join(f"{name} ({why})" for name, why in self.unreachable.items())
             notify(f"Waiting for Kafka{THROUGH} at {servers}.{self.origin_of(server)}")
 
