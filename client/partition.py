@@ -39,7 +39,7 @@ class Partition:
         """
         processed = place == own and (place.time >= 0 or self.uncommitted)
         self.uncommitted = place != committed and (processed or self.lost is not None)
-        self.place, self.sought, self.position = place, True, 0
+        self.place, self.position = place, 0
 
     def may_diverge(self, divergent: Place | None) -> bool:
         """Whether a log may diverge before our place; if not, another position was meant."""

@@ -45,6 +45,8 @@ class Reader(ConsumerRebalanceListener):
         self.partitions: dict[TopicPartition, Partition] = {}
         self.polled: dict[TopicPartition, Place] = {}  # the places after what poll() returned last
         self.flowing: set[TopicPartition] = set()  # of which the last poll() returned records
+        self.ever_assigned: set[TopicPartition] = set()
+        self.unfetched: set[TopicPartition] = set()  # paused since they were assigned first
         self.stall = StallNotice(self.monitor)
         consumer.subscribe([TOPIC], listener=self)
 
@@ -52,9 +54,16 @@ class Reader(ConsumerRebalanceListener):
         """Remember that this consumer is no member of the group until it has joined again."""
         self.joining = True
 
-    def on_partitions_assigned(self, assigned: object) -> None:
-        """Remember that places are to be found: a call to Kafka would deadlock here."""
+    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Remember that places are to be found: a call to Kafka would deadlock here.
+
+        Until then new partitions are paused: what was fetched before seek() would be fetched again.
+        """
         self.joining = self.places_known = False
+        new = assigned - self.ever_assigned
+        self.consumer.pause(*new)
+        self.ever_assigned |= new
+        self.unfetched |= new
 
     def poll(self) -> list[ConsumerRecord]:
         """The next records, often none; the next commit() counts them as processed.
@@ -85,6 +94,7 @@ class Reader(ConsumerRebalanceListener):
                 self.consumer.pause(*self.consumer.assignment())
             else:
                 self.consumer.resume(*self.consumer.paused())
+                self.unfetched.clear()
         waits = self.awaiting() or held_back(self.consumer, self.partitions, self.flowing)
         self.stall.update(*waits)
         batches = self.consumer.poll(timeout_ms=int(POLL_INTERVAL * 1000))
@@ -175,6 +185,7 @@ class Reader(ConsumerRebalanceListener):
         place = place or Place(earliest)
         self.seek(one, place)
         known.resume(place, own, committed)
+        known.sought = one not in self.unfetched
         if known.rewound:
             why, known.rewound = known.rewound, ""
             notify(f"Partition {one.partition}: {why}, resuming at offset {place.offset}.")
