@@ -60,10 +60,9 @@ class Reader(ConsumerRebalanceListener):
         Until then new partitions are paused: what was fetched before seek() would be fetched again.
         """
         self.joining = self.places_known = False
-        new = assigned - self.ever_assigned
-        self.consumer.pause(*new)
-        self.ever_assigned |= new
-        self.unfetched |= new
+        self.unfetched = self.unfetched & assigned | (assigned - self.ever_assigned)
+        self.ever_assigned |= assigned
+        self.consumer.pause(*self.unfetched)
 
     def poll(self) -> list[ConsumerRecord]:
         """The next records, often none; the next commit() counts them as processed.
