@@ -71,8 +71,7 @@ def connect(
     except BaseException:
         given_up.set()
         stop_monitoring(monitor)
-        if monitor.client:
-            in_thread(abandon, monitor)
+        in_thread(abandon, monitor)
         raise
     monitor.outcome = None
     monitors[made] = monitor

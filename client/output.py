@@ -47,7 +47,7 @@ def print_lines(lines: list[str]) -> None:
     except OSError:
         # Python flushes standard output once more at its end, and would complain.
         with suppress(AttributeError, OSError, ValueError):  # where a program's own is no file
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
         raise
 
 
